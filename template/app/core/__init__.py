@@ -1,0 +1,1 @@
+"""What any domain may use; nothing here knows a domain."""

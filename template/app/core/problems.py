@@ -1,0 +1,118 @@
+"""Every error as a problem document (RFC 9457)."""
+
+import json
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app.core import errors
+
+STATUS: Mapping[type[errors.ServiceError], HTTPStatus] = {
+    errors.InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Conflict: HTTPStatus.CONFLICT,
+    errors.PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
+    errors.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+class InvalidPart(BaseModel):
+    """One thing that is wrong with what was sent, and where."""
+
+    location: str
+    message: str
+
+
+class Problem(BaseModel):
+    """What went wrong, for people (title, detail) and programs (type, status, errors)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[InvalidPart] | None = None
+
+
+def problem(
+    request: Request,
+    status: int,
+    *,
+    kind: str | None = None,
+    detail: str | None = None,
+    invalid: list[InvalidPart] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A problem as a response; without a `kind` it is no more than its status."""
+    title = HTTPStatus(status).phrase
+    document = Problem(
+        type=f"urn:problem-type:{kind}" if kind else "about:blank",
+        title=title,
+        status=status,
+        detail=detail or title,
+        request_id=request.state.request_id,
+        errors=invalid,
+    )
+    # ASCII only: a name that was sent may hold what UTF-8 cannot.
+    body = json.dumps(document.model_dump(exclude_none=True))
+    return Response(body, status, headers, media_type="application/problem+json")
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Have every error that reaches the framework answered by a problem."""
+    app.exception_handler(errors.ServiceError)(_service_error)
+    app.exception_handler(HTTPException)(_http_error)
+    app.exception_handler(RequestValidationError)(_validation_error)
+
+
+async def _service_error(request: Request, error: errors.ServiceError) -> Response:
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    headers = {}
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    invalid = None
+    if isinstance(error, errors.InvalidInput):
+        invalid = [InvalidPart(location=error.field, message=error.message)]
+    kind = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
+    return problem(
+        request, status, kind=kind, detail=error.message, invalid=invalid, headers=headers
+    )
+
+
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    return problem(request, error.status_code, detail=error.detail, headers=error.headers)
+
+
+async def _validation_error(request: Request, error: RequestValidationError) -> Response:
+    # Not what was sent: it may be a password.
+    invalid = [
+        InvalidPart(location=".".join(map(str, part["loc"])), message=part["msg"])
+        for part in error.errors()
+    ]
+    malformed = any(part["type"] == "json_invalid" for part in error.errors())
+    status = HTTPStatus.BAD_REQUEST if malformed else HTTPStatus.UNPROCESSABLE_ENTITY
+    return problem(
+        request,
+        status,
+        kind="invalid-input",
+        detail="What was sent is not valid: `errors` says where.",
+        invalid=invalid,
+    )
+
+
+_EXAMPLE = {"content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "The request cannot be served as it is", **_EXAMPLE},
+    "5XX": {"description": "The service cannot serve it now", **_EXAMPLE},
+}

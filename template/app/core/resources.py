@@ -1,0 +1,22 @@
+"""What every resource of the process offers to the lifespan and to the health check."""
+
+from abc import ABC, abstractmethod
+
+from app.settings import Settings
+
+
+class Resource(ABC):
+    """A thing that is opened once a process, can be asked how it is, and is closed at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    async def open(self) -> None:
+        """Get ready. A server that is away is no reason to fail: say so in `check`."""
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Raise when it cannot serve at the moment."""
+
+    async def close(self) -> None:
+        """Let go of everything, also after an `open` that failed."""

@@ -1,0 +1,39 @@
+"""What requests and responses are made of."""
+
+import re
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+Item = TypeVar("Item")
+
+# Controls (NUL and line breaks among them), marks that reverse what is read, half characters.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class Schema(BaseModel):
+    """A response, read from the attributes of a row."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Input(BaseModel):
+    """A request body: what it does not know is refused, not ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Page(Schema, Generic[Item]):
+    """One page, and the cursor of the next if there is one."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+def _printable(text: str) -> str:
+    if _UNPRINTABLE.search(text):
+        raise ValueError("must be one line, without control characters")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_printable)]

@@ -1,0 +1,1 @@
+"""Auth: signing in, for a token."""

@@ -1,0 +1,1 @@
+"""Users: signing up, and the profiles of who did."""

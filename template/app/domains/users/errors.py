@@ -1,0 +1,15 @@
+"""What can go wrong with users."""
+
+from app.core.errors import Conflict, NotFound
+
+
+class AddressTaken(Conflict):
+    """Two users cannot share an address."""
+
+    message = "This address is registered already."
+
+
+class UserNotFound(NotFound):
+    """Nobody has this id."""
+
+    message = "There is no such user."

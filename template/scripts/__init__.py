@@ -1,0 +1,1 @@
+"""What developers run: the service with its servers, and commands beside them."""

@@ -1,0 +1,88 @@
+"""A PostgreSQL of the project's own, for development and tests: nothing to install or set up."""
+
+import fcntl
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from scripts.postgres_tools import tool
+from scripts.processes import answers, at_end, free_port, run_apart
+
+# PGDATA and its like are meant for another server; LC_ALL keeps the messages in English.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"LC_ALL": "C"}
+SETTINGS = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"]
+FORGETFUL = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
+# macOS knows no C.UTF-8.
+CHARACTERS = "UTF-8" if sys.platform == "darwin" else "C.UTF-8"
+
+
+@contextmanager
+def postgres(folder: Path, *, durable: bool = True) -> Iterator[str]:
+    """Run a private PostgreSQL kept in `folder` on a free port of 127.0.0.1; gives its URL."""
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # Who comes second finds it running, and shares it.
+            port = _running(folder / "data" / "postmaster.pid")
+            if port is None:
+                port = stack.enter_context(_started(folder, durable=durable))
+        password = (folder / "password").read_text()
+        yield f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+
+
+def _running(file: Path) -> int | None:
+    while file.exists():
+        pid, _, _, port, *_, status = file.read_text().splitlines()
+        if not answers(int(port)):
+            # Left by a crash. PostgreSQL does not start if another process has that number by
+            # now, so write one that nobody has; its check of the shared memory remains.
+            file.write_text(file.read_text().replace(pid, "99999999", 1))
+            return None
+        if status.strip() == "ready":
+            return int(port)
+        time.sleep(0.05)  # It is starting or stopping.
+    return None
+
+
+@contextmanager
+def _started(folder: Path, *, durable: bool) -> Iterator[int]:
+    data = folder / "data"
+    if not data.exists():
+        _create(folder, tool(data, "initdb"), [] if durable else ["--no-sync"])
+    pg_ctl = [*tool(data, "pg_ctl"), "--pgdata=data"]
+    with at_end(folder, [*pg_ctl, "stop", "--mode=fast"], ENVIRONMENT):
+        yield _start(folder, [*pg_ctl, "start", "--log=log"], [] if durable else FORGETFUL)
+
+
+def _create(folder: Path, initdb: list[str], options: list[str]) -> None:
+    # A password, because every account of this machine reaches 127.0.0.1.
+    (folder / "password").touch(mode=0o600)
+    (folder / "password").write_text(secrets.token_urlsafe())
+    # Renamed when it is complete: an interrupted start leaves no half of a database.
+    for half in folder.glob("new-*"):
+        shutil.rmtree(half, ignore_errors=True)
+    new = folder / f"new-{secrets.token_hex(4)}"
+    options = ["--username=postgres", "--pwfile=password", "--auth=scram-sha-256", *options]
+    options += ["--encoding=UTF8", "--locale=C", f"--lc-ctype={CHARACTERS}"]
+    if failure := run_apart(folder, [*initdb, f"--pgdata={new.name}", *options], ENVIRONMENT):
+        raise RuntimeError(f"PostgreSQL made no database in {folder}:\n{failure[-2000:]}")
+    new.rename(folder / "data")
+
+
+def _start(folder: Path, command: list[str], settings: list[str]) -> int:
+    for _ in range(3):
+        port = free_port()
+        options = " ".join(f"-c {setting}" for setting in [*SETTINGS, *settings, f"port={port}"])
+        (folder / "log").write_text("")
+        if not (failure := run_apart(folder, [*command, f"--options={options}"], ENVIRONMENT)):
+            return port
+        failure += (folder / "log").read_text()
+        if "Address already in use" not in failure:  # Else another took the port meanwhile.
+            break
+    raise RuntimeError(f"PostgreSQL does not start in {folder}:\n{failure[-2000:]}")

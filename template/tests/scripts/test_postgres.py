@@ -1,0 +1,85 @@
+"""The PostgreSQL of the project's own: `scripts/postgres.py`."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from scripts.postgres import postgres
+from scripts.processes import answers
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all tests here: its first start takes the longest."""
+    return tmp_path_factory.mktemp("postgres")
+
+
+def up(url: str) -> bool:
+    return answers(urlsplit(url).port or 0)
+
+
+def wait_until_down(url: str) -> None:
+    deadline = time.monotonic() + 10
+    while up(url):
+        assert time.monotonic() < deadline, "the server is still there"
+        time.sleep(0.05)
+
+
+def test_it_stops_at_the_end(folder: Path) -> None:
+    with postgres(folder, durable=False) as url:
+        assert up(url)
+    assert not up(url)
+
+
+def test_it_stops_after_an_error(folder: Path) -> None:
+    with pytest.raises(ZeroDivisionError), postgres(folder, durable=False) as url:
+        raise ZeroDivisionError
+    assert not up(url)
+
+
+def test_who_comes_second_shares_it(folder: Path) -> None:
+    with postgres(folder, durable=False) as first:
+        with postgres(folder, durable=False) as second:
+            assert second == first
+        assert up(first)
+
+
+def test_it_stops_when_its_user_is_killed(folder: Path) -> None:
+    program = (
+        "import pathlib, sys, time; from scripts.postgres import postgres\n"
+        "with postgres(pathlib.Path(sys.argv[1]), durable=False) as url:\n"
+        "    print(url, flush=True)\n"
+        "    time.sleep(60)"
+    )
+    command = [sys.executable, "-c", program, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as user:
+        assert user.stdout
+        url = user.stdout.readline().strip()
+        assert up(url)
+        user.kill()
+    wait_until_down(url)
+
+
+def test_it_starts_after_a_crash(folder: Path) -> None:
+    file = folder / "data" / "postmaster.pid"
+    with postgres(folder, durable=False) as crashed:
+        pid = file.read_text().split()[0]
+        os.kill(int(pid), signal.SIGKILL)
+        wait_until_down(crashed)
+        # By now another process may have that number.
+        file.write_text(file.read_text().replace(pid, str(os.getpid()), 1))
+        with postgres(folder, durable=False) as url:
+            assert up(url)
+
+
+def test_another_version_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "PG_VERSION").write_text("7\n")
+    with pytest.raises(RuntimeError, match="made by PostgreSQL 7"), postgres(tmp_path):
+        pass

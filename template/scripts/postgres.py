@@ -56,7 +56,8 @@ def _started(folder: Path, *, durable: bool) -> Iterator[int]:
     if not data.exists():
         _create(folder, tool(data, "initdb"), [] if durable else ["--no-sync"])
     pg_ctl = [*tool(data, "pg_ctl"), "--pgdata=data"]
-    with at_end(folder, [*pg_ctl, "stop", "--mode=fast"], ENVIRONMENT):
+    # It would wait a minute for a server that was killed and that no parent has buried.
+    with at_end(folder, [*pg_ctl, "stop", "--mode=fast", "--timeout=10"], ENVIRONMENT):
         yield _start(folder, [*pg_ctl, "start", "--log=log"], [] if durable else FORGETFUL)
 
 

@@ -68,12 +68,16 @@ def test_it_stops_when_its_user_is_killed(folder: Path) -> None:
 
 def test_it_starts_after_a_crash(folder: Path) -> None:
     file = folder / "data" / "postmaster.pid"
-    with postgres(folder, durable=False) as crashed:
+    waiting = [sys.executable, "-c", "input()"]
+    with (
+        postgres(folder, durable=False) as crashed,
+        subprocess.Popen(waiting, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as other,
+    ):
         pid = file.read_text().split()[0]
         os.kill(int(pid), signal.SIGKILL)
         wait_until_down(crashed)
-        # By now another process may have that number.
-        file.write_text(file.read_text().replace(pid, str(os.getpid()), 1))
+        # By now another process has that number.
+        file.write_text(file.read_text().replace(pid, str(other.pid), 1))
         with postgres(folder, durable=False) as url:
             assert up(url)
 

@@ -1,0 +1,81 @@
+"""The settings: safe by default, and a sentence for what is wrong."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings, SettingsError, load_settings
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def good(monkeypatch: pytest.MonkeyPatch, database_url: str, tmp_path: Path) -> None:
+    """An environment that is good for production, and no `.env`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("SECRET_KEY", "a secret of production " * 2)
+
+
+def test_production_is_the_default() -> None:
+    settings = load_settings()
+    assert settings.environment == "production"
+    assert not settings.show_docs
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("SECRET_KEY", "", "SECRET_KEY is not set"),
+        ("SECRET_KEY", "short", "SECRET_KEY is not valid: use 32 bytes or more"),
+        ("DATABASE_URL", "", "DATABASE_URL is not set"),
+        ("DATABASE_URL", "oracle://host/name", "DATABASE_URL is not valid: write it as"),
+        ("CORS_ORIGINS", "*", "name the origins"),
+        ("PORT", "http", "PORT is not valid: input should be a valid integer"),
+        ("DATABASE_POOL_SIZE", "0", "DATABASE_POOL_SIZE is not valid"),
+        ("ENVIRONMENT", "prod", "ENVIRONMENT is not valid: input should be 'development'"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=re.escape(sentence)):
+        load_settings()
+
+
+def test_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", "hunter2" * 8)
+    assert "hunter2" not in repr(load_settings())
+    monkeypatch.setenv("DATABASE_URL", "oracle://me:hunter2@host/name")
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert "hunter2" not in str(raised.value)
+
+
+def test_development_needs_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SECRET_KEY")
+    monkeypatch.setenv("ENVIRONMENT", "development")
+    assert load_settings().show_docs
+
+
+def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", "https://a.example, https://b.example")
+    assert load_settings().cors_origins == ("https://a.example", "https://b.example")
+
+
+def test_the_example_names_every_setting() -> None:
+    example = (ROOT / ".env.example").read_text()
+    named = re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE)
+    assert [name for name, _ in named] == [name.upper() for name in Settings.model_fields]
+
+
+def test_the_example_shows_the_defaults() -> None:
+    example = (ROOT / ".env.example").read_text()
+    shown = re.findall(r"^#([A-Z_]+)=(.+)$", example, re.MULTILINE)
+    for name, value in shown:
+        default = Settings.model_fields[name.lower()].default
+        if isinstance(default, float):
+            default = f"{default:g}"
+        assert value == str(default), f"{name} is {default} by default"

@@ -1,7 +1,7 @@
 """What requests and responses are made of."""
 
 import re
-from typing import Annotated, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -36,4 +36,4 @@ def _printable(text: str) -> str:
     return text
 
 
-Line = Annotated[str, AfterValidator(_printable)]
+Printable = AfterValidator(_printable)

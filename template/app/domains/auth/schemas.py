@@ -4,14 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from app.core.schemas import Line, Schema
+from app.core.schemas import Printable, Schema
 
 
 class SignIn(BaseModel):
     """OAuth2's password grant. What else the standard allows is ignored, as it demands."""
 
     grant_type: Literal["password"] = "password"
-    username: Annotated[Line, Field(min_length=1, max_length=254)]
+    username: Annotated[str, Field(min_length=1, max_length=254), Printable]
     password: Annotated[str, Field(min_length=1, max_length=256)]
 
 

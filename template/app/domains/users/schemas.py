@@ -6,10 +6,14 @@ from uuid import UUID
 
 from pydantic import AfterValidator, EmailStr, Field, StringConstraints
 
-from app.core.schemas import Input, Line, Schema
+from app.core.schemas import Input, Printable, Schema
 
 Email = Annotated[EmailStr, Field(max_length=254), AfterValidator(str.lower)]
-Name = Annotated[Line, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    Printable,
+]
 # Long enough to resist, short enough to hash: no rule on what it is made of.
 Password = Annotated[str, Field(min_length=8, max_length=256)]
 

@@ -1,0 +1,40 @@
+"""What holds for the code and the migrations as a whole."""
+
+import subprocess
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from tests import databases
+
+ROOT = Path(__file__).parent.parent
+
+PUBLIC = {
+    ("get", "/livez"),
+    ("get", "/readyz"),
+    ("post", "/api/v1/auth/token"),
+    ("post", "/api/v1/users"),
+    # Your own.
+}
+
+
+def test_every_other_operation_is_for_signed_in_callers(app: FastAPI) -> None:
+    operations = {
+        (method, path): operation
+        for path, methods in app.openapi()["paths"].items()
+        for method, operation in methods.items()
+    }
+    public = {key for key, operation in operations.items() if not operation.get("security")}
+    assert public == PUBLIC
+
+
+def test_imports_go_one_way() -> None:
+    run = subprocess.run(["lint-imports"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
+
+
+def test_migrations_go_up_and_down_and_up(server: str) -> None:
+    with databases.database(server) as url:
+        databases.migrate(url, "base")
+        databases.migrate(url, "head")
+        databases.check(url)

@@ -1,0 +1,135 @@
+"""The service under load, as a process of its own."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Awaitable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from tests.live import Service, running
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="module")
+def service(lasting_url: str) -> Iterator[Service]:
+    """One service for all of them."""
+    with running(lasting_url) as service:
+        yield service
+
+
+def client(service: Service, **options: Any) -> httpx2.AsyncClient:
+    """A client that opens as many connections as it has requests."""
+    limits = httpx2.Limits(max_connections=None)
+    return httpx2.AsyncClient(base_url=service.url, limits=limits, timeout=30, **options)
+
+
+async def signed_in(service: Service) -> httpx2.AsyncClient:
+    """A client of somebody who signed up."""
+    form = {"email": f"{uuid4().hex}@example.com", "name": "Ann", "password": PASSWORD}
+    credentials = {"username": form["email"], "password": PASSWORD}
+    async with client(service) as http:
+        assert (await http.post("/api/v1/users", json=form)).status_code == 201
+        token = (await http.post("/api/v1/auth/token", data=credentials)).json()
+    return client(service, headers={"Authorization": f"Bearer {token['access_token']}"})
+
+
+def statuses(responses: list[httpx2.Response]) -> list[int]:
+    return sorted(response.status_code for response in responses)
+
+
+def test_256_requests_at_once_are_all_answered(service: Service) -> None:
+    async def main() -> tuple[list[int], float]:
+        async with await signed_in(service) as http, client(service) as prober:
+            await prober.get("/livez")
+            requests = [asyncio.create_task(http.get("/api/v1/users/me")) for _ in range(256)]
+            slowest = 0.0
+            while not all(request.done() for request in requests):
+                started = time.perf_counter()
+                await prober.get("/livez")
+                slowest = max(slowest, time.perf_counter() - started)
+                await asyncio.sleep(0.01)
+            return statuses(await asyncio.gather(*requests)), slowest
+
+    answers, slowest = asyncio.run(main())
+    assert answers == [200] * 256
+    # Not a measurement: a service that waits for threads or connections takes seconds.
+    assert slowest < 1
+
+
+def test_one_of_many_equal_sign_ups_succeeds(service: Service) -> None:
+    async def main() -> list[int]:
+        form = {"email": f"{uuid4().hex}@example.com", "name": "Ann", "password": PASSWORD}
+        async with client(service) as http:
+            requests = [http.post("/api/v1/users", json=form) for _ in range(20)]
+            return statuses(await asyncio.gather(*requests))
+
+    assert asyncio.run(main()) == [201] + [409] * 19
+
+
+def test_changes_of_different_fields_both_land(service: Service) -> None:
+    async def main() -> None:
+        async with await signed_in(service) as http:
+            for number in range(20):
+                change = {"name": f"Ann {number}"}, {"email": f"{uuid4().hex}@example.com"}
+                requests = [http.patch("/api/v1/users/me", json=each) for each in change]
+                assert statuses(await asyncio.gather(*requests)) == [200, 200]
+                account = (await http.get("/api/v1/users/me")).json()
+                assert account["name"] == change[0]["name"]
+                assert account["email"] == change[1]["email"]
+
+    asyncio.run(main())
+
+
+def test_one_of_many_conditional_changes_succeeds(service: Service) -> None:
+    async def main() -> list[int]:
+        async with await signed_in(service) as http:
+            tag = (await http.get("/api/v1/users/me")).headers["ETag"]
+            requests = [
+                http.patch("/api/v1/users/me", json={"name": f"{n}"}, headers={"If-Match": tag})
+                for n in range(20)
+            ]
+            return statuses(await asyncio.gather(*requests))
+
+    assert asyncio.run(main()) == [200] + [412] * 19
+
+
+def test_what_was_answered_is_read(service: Service) -> None:
+    async def write_and_read(http: httpx2.AsyncClient) -> bool:
+        form = {"email": f"{uuid4().hex}@example.com", "name": "Ann", "password": PASSWORD}
+        created = await http.post("/api/v1/users", json=form)
+        read = await http.get(created.headers["Location"])
+        return read.status_code == 200
+
+    async def main() -> list[bool]:
+        async with await signed_in(service) as http:
+            pairs: list[Awaitable[bool]] = [write_and_read(http) for _ in range(200)]
+            return await asyncio.gather(*pairs)
+
+    assert all(asyncio.run(main()))
+
+
+def test_a_body_is_refused_as_soon_as_it_is_too_large(service: Service) -> None:
+    url = httpx2.URL(service.url)
+    head = b"POST /api/v1/users HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
+        connection.sendall(head + b"%x\r\n" % 1_000_001 + b"x" * 1_000_001 + b"\r\n")
+        # No end of the body: it is not waited for.
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_request_leaves_one_line(service: Service) -> None:
+    request_id = uuid4().hex
+    httpx2.get(f"{service.url}/api/v1/users/{uuid4()}?q=1", headers={"X-Request-ID": request_id})
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    mine = [line for line in lines if line.get("request_id") == request_id]
+    assert len(mine) == 1
+    assert mine[0]["event"] == "request"
+    assert mine[0]["route"] == "/api/v1/users/{user_id}"
+    assert mine[0]["status"] == 401
+    assert mine[0]["duration_ms"] > 0

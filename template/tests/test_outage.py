@@ -1,0 +1,119 @@
+"""The database goes away, and comes back."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from uuid import uuid4
+
+import httpx2
+import pytest
+from sqlalchemy import make_url
+
+from tests.live import Proxy, Service, running
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="module")
+def proxy(lasting_url: str) -> Proxy:
+    """The way to the database."""
+    url = make_url(lasting_url)
+    return Proxy(url.host or "127.0.0.1", url.port or 5432)
+
+
+@pytest.fixture(scope="module")
+def service(lasting_url: str, proxy: Proxy) -> Iterator[Service]:
+    """A service that goes this way."""
+    url = make_url(lasting_url).set(host="127.0.0.1", port=proxy.port)
+    with running(url.render_as_string(hide_password=False)) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def http(service: Service) -> Iterator[httpx2.Client]:
+    """Somebody who signed in."""
+    form = {"email": f"{uuid4().hex}@example.com", "name": "Ann", "password": PASSWORD}
+    with httpx2.Client(base_url=service.url, timeout=20) as client:
+        client.post("/api/v1/users", json=form).raise_for_status()
+        credentials = {"username": form["email"], "password": PASSWORD}
+        token = client.post("/api/v1/auth/token", data=credentials).json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        yield client
+
+
+def test_a_read_is_one_round_trip(http: httpx2.Client, proxy: Proxy) -> None:
+    for _ in range(20):  # Every connection has seen the statement.
+        http.get("/api/v1/users/me")
+    before = proxy.messages
+    for _ in range(10):
+        http.get("/api/v1/users/me")
+    assert proxy.messages - before == 10
+
+
+def test_dropped_connections_are_noticed_before_they_are_used(
+    http: httpx2.Client, proxy: Proxy
+) -> None:
+    for _ in range(3):
+        proxy.drop()
+        time.sleep(0.1)
+        for _ in range(5):
+            assert http.get("/api/v1/users/me").status_code == 200
+
+
+def test_an_outage_is_a_503_and_ends_by_itself(http: httpx2.Client, proxy: Proxy) -> None:
+    proxy.cut()
+    change = {"name": "Anna"}
+    for response in (
+        http.get("/api/v1/users/me"),
+        http.patch("/api/v1/users/me", json=change),
+        http.get("/readyz"),
+    ):
+        assert response.status_code == 503
+        assert int(response.headers["Retry-After"]) >= 1
+        assert response.headers["Content-Type"] == "application/problem+json"
+        assert "127.0.0.1" not in response.text
+    assert http.get("/livez").status_code == 200
+    proxy.mend()
+    assert http.patch("/api/v1/users/me", json=change).status_code == 200
+    assert http.get("/readyz").status_code == 200
+
+
+def test_only_503s_under_load(service: Service, http: httpx2.Client, proxy: Proxy) -> None:
+    async def main() -> set[int]:
+        seen: set[int] = set()
+        deadline = time.monotonic() + 3
+
+        async def client() -> None:
+            async with httpx2.AsyncClient(
+                base_url=service.url, headers=http.headers, timeout=20
+            ) as mine:
+                while time.monotonic() < deadline:
+                    seen.add((await mine.get("/api/v1/users/me")).status_code)
+
+        async def outage() -> None:
+            for _ in range(3):
+                await asyncio.sleep(0.3)
+                proxy.cut()
+                await asyncio.sleep(0.3)
+                proxy.mend()
+
+        await asyncio.gather(outage(), *(client() for _ in range(32)))
+        return seen
+
+    assert asyncio.run(main()) == {200, 503}
+    assert http.get("/api/v1/users/me").status_code == 200
+
+
+def test_the_start_does_not_fail_without_the_database(lasting_url: str, proxy: Proxy) -> None:
+    proxy.cut()
+    url = make_url(lasting_url).set(host="127.0.0.1", port=proxy.port)
+    with running(
+        url.render_as_string(hide_password=False), DATABASE_START_TIMEOUT_SECONDS="0.5"
+    ) as service:
+        assert httpx2.get(f"{service.url}/readyz").status_code == 503
+        lines = [json.loads(line)["event"] for line in service.log.read_text().splitlines()]
+        assert "stamina.retry_scheduled" in lines
+        assert "database_away" in lines
+        proxy.mend()
+        assert httpx2.get(f"{service.url}/readyz").status_code == 200

@@ -1,0 +1,54 @@
+"""Requests made from the OpenAPI document, valid and not: none may break the service."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+
+from app.main import create_app
+from tests import databases
+from tests.conftest import make_settings
+from tests.live import Service, running
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="module")
+def service(lasting_url: str) -> Iterator[Service]:
+    """A service that does not tire of attempts."""
+    with running(lasting_url, SIGN_IN_ATTEMPTS_PER_ADDRESS="100000") as service:
+        yield service
+
+
+@pytest.fixture
+def headers(service: Service) -> dict[str, str]:
+    """What signs the requests of a new user."""
+    form = {"email": f"{uuid4().hex}@example.com", "name": "Ann", "password": PASSWORD}
+    credentials = {"username": form["email"], "password": PASSWORD}
+    httpx2.post(f"{service.url}/api/v1/users", json=form).raise_for_status()
+    token = httpx2.post(f"{service.url}/api/v1/auth/token", data=credentials).json()
+    return {"Authorization": f"Bearer {token['access_token']}"}
+
+
+# The document needs no database.
+app = create_app(make_settings(databases.NOWHERE))
+schema = schemathesis.openapi.from_dict(app.openapi())
+
+
+@schema.parametrize()
+@settings(
+    max_examples=30,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_no_request_breaks_the_service(
+    case: schemathesis.Case[Any], service: Service, headers: dict[str, str]
+) -> None:
+    for signed in (headers, {}):
+        response = case.call(base_url=service.url, headers=signed)
+        assert response.status_code < 500, response.text

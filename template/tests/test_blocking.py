@@ -1,11 +1,14 @@
-"""The guard against blocking the event loop bites."""
+"""Nothing blocks the event loop, and the guard against it bites."""
 
 import time
 
 import pytest
+from anyio import create_task_group, sleep
 from blockbuster import BlockingError
 from fastapi import FastAPI
 
+from app.core.security import Passwords
+from app.settings import Settings
 from tests.client import Client
 
 
@@ -18,3 +21,21 @@ async def test_a_route_that_blocks_fails(app: FastAPI, client: Client) -> None:
 
     response = await client.get("/stuck")
     assert response.status_code == 500
+
+
+async def test_the_loop_goes_on_while_a_password_is_hashed(settings: Settings) -> None:
+    costly = settings.model_copy(update={"password_hash_memory_kib": 65_536})
+    passwords = Passwords(costly)
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await sleep(0.001)
+            ticks += 1
+
+    async with create_task_group() as group:
+        group.start_soon(tick)
+        await passwords.hash("correct horse")
+        group.cancel_scope.cancel()
+    assert ticks > 5

@@ -1,11 +1,7 @@
-{% from "includes/unasync.jinja" import unasync with context %}
 """The queries of users."""
 
-{% call unasync() %}
 from collections.abc import Mapping
 from typing import ClassVar
-
-from sqlalchemy import select
 
 from app.core.errors import Conflict
 from app.core.repository import Repository
@@ -18,8 +14,3 @@ class UserRepository(Repository[User]):
 
     model = User
     conflicts: ClassVar[Mapping[str, type[Conflict]]] = {"uq_users_email": AddressTaken}
-
-    async def get_by_email(self, email: str) -> User | None:
-        """The user with this address."""
-        return await self.session.scalar(select(User).where(User.email == email))
-{% endcall %}

@@ -17,6 +17,8 @@ def main() -> None:
         access_log=False,
         log_config=None,
         server_header=False,
+        # Longer than any request may take: a client that never ends must not keep the process.
+        timeout_graceful_shutdown=30,
     )
 
 

@@ -10,7 +10,7 @@ from app.core.limiter import AttemptLimiter
 from app.core.logging import configure_logging
 from app.core.middleware import BodyLimitMiddleware, RequestMiddleware
 from app.core.pages import Cursors
-from app.core.problems import install_handlers
+from app.core.problems import Service, install_handlers
 from app.core.security import Passwords, Tokens
 from app.lifespan import lifespan
 from app.settings import Settings, load_settings
@@ -20,12 +20,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the service from its settings, by default those of the environment."""
     settings = settings or load_settings()
     configure_logging(settings)
-    app = FastAPI(
+    app = Service(
         title=NAME,
         description=DESCRIPTION,
         lifespan=lifespan,
         openapi_url="/openapi.json" if settings.show_docs else None,
         redoc_url=None,
+        generate_unique_id_function=lambda route: "_".join([*map(str, route.tags), route.name]),
         # A redirect would be built from the request's Host header.
         redirect_slashes=False,
     )

@@ -66,7 +66,7 @@ def _wait(service: Service, process: subprocess.Popen[bytes]) -> None:
 
 
 class Proxy:
-    """Forwards connections to a server, counts what the client sends, and can be cut."""
+    """Forwards to a server, counts what the client sends; can be cut or frozen."""
 
     def __init__(self, host: str, port: int) -> None:
         self.port = 0
@@ -74,6 +74,7 @@ class Proxy:
         self._target = (host, port)
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
+        self._flows = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         Thread(target=self._loop.run_forever, daemon=True).start()
         self.mend()
@@ -81,6 +82,14 @@ class Proxy:
     def mend(self) -> None:
         """Let connections through again."""
         asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+
+    def freeze(self) -> None:
+        """Keep connections, but let nothing through."""
+        self._loop.call_soon_threadsafe(self._flows.clear)
+
+    def thaw(self) -> None:
+        """Let everything through that waits."""
+        self._loop.call_soon_threadsafe(self._flows.set)
 
     def cut(self) -> None:
         """Drop every connection, and refuse new ones."""
@@ -93,6 +102,7 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(self._drop(), self._loop).result()
 
     async def _open(self) -> None:
+        self._flows.set()
         self._server = await asyncio.start_server(self._forward, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -114,6 +124,7 @@ class Proxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count: int
     ) -> None:
         while chunk := await reader.read(65_536):
+            await self._flows.wait()
             self.messages += count
             writer.write(chunk)
         writer.close()

@@ -1,5 +1,7 @@
 """What holds for the code and the migrations as a whole."""
 
+import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -26,6 +28,14 @@ def test_every_other_operation_is_for_signed_in_callers(app: FastAPI) -> None:
     }
     public = {key for key, operation in operations.items() if not operation.get("security")}
     assert public == PUBLIC
+
+
+def test_the_document_refers_to_nothing_that_is_missing(app: FastAPI) -> None:
+    document = app.openapi()
+    named = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
+    assert "Problem" in named
+    assert named <= document["components"]["schemas"].keys()
+    assert "$defs" not in json.dumps(document)
 
 
 def test_imports_go_one_way() -> None:

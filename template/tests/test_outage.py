@@ -26,7 +26,8 @@ def proxy(lasting_url: str) -> Proxy:
 def service(lasting_url: str, proxy: Proxy) -> Iterator[Service]:
     """A service that goes this way."""
     url = make_url(lasting_url).set(host="127.0.0.1", port=proxy.port)
-    with running(url.render_as_string(hide_password=False)) as service:
+    limits = {"DATABASE_STATEMENT_TIMEOUT_SECONDS": "1", "DATABASE_POOL_TIMEOUT_SECONDS": "2"}
+    with running(url.render_as_string(hide_password=False), **limits) as service:
         yield service
 
 
@@ -77,6 +78,25 @@ def test_an_outage_is_a_503_and_ends_by_itself(http: httpx2.Client, proxy: Proxy
     proxy.mend()
     assert http.patch("/api/v1/users/me", json=change).status_code == 200
     assert http.get("/readyz").status_code == 200
+
+
+def test_a_database_that_stops_answering_holds_nobody_for_long(
+    service: Service, http: httpx2.Client, proxy: Proxy
+) -> None:
+    async def main() -> list[int]:
+        async with httpx2.AsyncClient(
+            base_url=service.url, headers=http.headers, timeout=10
+        ) as many:
+            requests = [many.get("/api/v1/users/me") for _ in range(30)]
+            answers = await asyncio.gather(*requests, many.get("/livez"), many.get("/readyz"))
+            return [answer.status_code for answer in answers]
+
+    http.get("/api/v1/users/me")
+    proxy.freeze()
+    answers = asyncio.run(main())
+    proxy.thaw()
+    assert answers == [503] * 30 + [200, 503]
+    assert http.get("/api/v1/users/me").status_code == 200
 
 
 def test_only_503s_under_load(service: Service, http: httpx2.Client, proxy: Proxy) -> None:

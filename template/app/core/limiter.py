@@ -12,32 +12,41 @@ _MOST_KEYS = 100_000
 
 
 class AttemptLimiter:
-    """Counts the attempts of each key in a window of fixed length."""
+    """Counts attempts to sign in, of each client and for each address, in windows of time."""
 
     def __init__(self, settings: Settings) -> None:
         self._window_seconds = settings.sign_in_window_seconds
+        self._most_per_client = settings.sign_in_attempts_per_client
+        self._most_per_address = settings.sign_in_attempts_per_address
         self._attempts: dict[str, tuple[float, int]] = {}
         self._lock = Lock()
 
-    def attempt(self, key: str, most: int) -> None:
-        """Count one attempt; raises TooManyAttempts beyond `most` in the window."""
-        now = monotonic()
+    def attempt(self, client: str, address: str) -> None:
+        """Count an attempt, which fails until it is known better; raises TooManyAttempts."""
         with self._lock:
-            ends, count = self._attempts.get(key, (0.0, 0))
-            if ends <= now:
-                self._forget_oldest()
-                self._attempts.pop(key, None)
-                ends, count = now + self._window_seconds, 0
-            self._attempts[key] = (ends, count + 1)
+            self._count(f"client {client}", self._most_per_client)
+            self._count(f"address {address}", self._most_per_address)
+
+    def succeed(self, client: str, address: str) -> None:
+        """Take back the attempt: only those that fail are limited."""
+        with self._lock:
+            self._attempts.pop(f"address {address}", None)
+            ends, count = self._attempts.get(f"client {client}", (0.0, 0))
+            if count:
+                self._attempts[f"client {client}"] = (ends, count - 1)
+
+    def _count(self, key: str, most: int) -> None:
+        now = monotonic()
+        ends, count = self._attempts.get(key, (0.0, 0))
+        if ends <= now:
+            self._forget_oldest()
+            self._attempts.pop(key, None)
+            ends, count = now + self._window_seconds, 0
         if count >= most:
             raise TooManyAttempts(retry_after_seconds=ceil(ends - now))
-
-    def forget(self, key: str) -> None:
-        """Start anew, after an attempt that succeeded."""
-        with self._lock:
-            self._attempts.pop(key, None)
+        self._attempts[key] = (ends, count + 1)
 
     def _forget_oldest(self) -> None:
-        # Windows are of one length: who came first ends first.
+        # Windows are of one length: the first to begin is the first to end.
         if len(self._attempts) >= _MOST_KEYS:
             del self._attempts[next(iter(self._attempts))]

@@ -49,8 +49,10 @@ def configure_logging(settings: Settings) -> None:
                     "formatter": "structured",
                 }
             },
-            # A line for each of its parts, at every command.
-            "loggers": {"alembic.runtime.plugins": {"level": "WARNING"}},
+            "loggers": {
+                # A line for each of its parts, at every command.
+                "alembic.runtime.plugins": {"level": "WARNING"},
+            },
             "root": {"handlers": ["stdout"], "level": settings.log_level.upper()},
         }
     )

@@ -30,7 +30,7 @@ class RequestMiddleware:
         self.app = app
         self.headers = dict(_HEADERS)
         if secure:
-            self.headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+            self.headers["Strict-Transport-Security"] = "max-age=31536000"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -83,7 +83,7 @@ class _Exchange:
         log.info(
             "request",
             method=self.scope["method"],
-            # The template: few of them, and no id of anybody.
+            # The template of the path: few of them, to count by.
             route=getattr(route, "path", None),
             path=self.scope["path"],
             status=self.status,

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -111,8 +112,22 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
     )
 
 
-_EXAMPLE = {"content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
+_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"description": "The request cannot be served as it is", **_EXAMPLE},
-    "5XX": {"description": "The service cannot serve it now", **_EXAMPLE},
+    "4XX": {"description": "The request cannot be served as it is", "content": _CONTENT},
+    "5XX": {"description": "The service cannot serve it now", "content": _CONTENT},
 }
+
+
+class Service(FastAPI):
+    """The application; its OpenAPI document knows what problems look like."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, made once."""
+        if self.openapi_schema is None:
+            _, definitions = models_json_schema(
+                [(Problem, "serialization")], ref_template="#/components/schemas/{model}"
+            )
+            document = super().openapi()
+            document["components"]["schemas"] |= definitions["$defs"]
+        return super().openapi()

@@ -3,7 +3,7 @@
 import re
 from typing import Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, validate_email
 
 Item = TypeVar("Item")
 
@@ -28,6 +28,14 @@ class Page(Schema, Generic[Item]):
 
     items: list[Item]
     next_cursor: str | None
+
+
+def normalized(address: str) -> str:
+    """The one form of an e-mail address that is stored and looked for."""
+    try:
+        return validate_email(address)[1].lower()
+    except ValueError:
+        return address.lower()
 
 
 def _printable(text: str) -> str:

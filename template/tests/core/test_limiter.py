@@ -1,4 +1,4 @@
-"""The bound on attempts."""
+"""The bound on attempts to sign in."""
 
 import pytest
 
@@ -9,6 +9,13 @@ from app.settings import Settings
 
 
 @pytest.fixture
+def attempts(settings: Settings) -> AttemptLimiter:
+    """One attempt for each address, three for each client."""
+    bounds = {"sign_in_attempts_per_address": 1, "sign_in_attempts_per_client": 3}
+    return AttemptLimiter(settings.model_copy(update=bounds))
+
+
+@pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, to be moved."""
     now = [1_000.0]
@@ -16,37 +23,34 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_a_window_ends(settings: Settings, clock: list[float]) -> None:
-    attempts = AttemptLimiter(settings)
-    attempts.attempt("ann", 1)
-    clock[0] += settings.sign_in_window_seconds - 10
+def test_a_window_ends(attempts: AttemptLimiter, clock: list[float]) -> None:
+    attempts.attempt("here", "ann")
+    clock[0] += 290
     with pytest.raises(TooManyAttempts) as raised:
-        attempts.attempt("ann", 1)
+        attempts.attempt("there", "ann")
     assert raised.value.retry_after_seconds == 10
     clock[0] += 10
-    attempts.attempt("ann", 1)
+    attempts.attempt("there", "ann")
 
 
-def test_keys_are_counted_apart(settings: Settings) -> None:
-    attempts = AttemptLimiter(settings)
-    attempts.attempt("ann", 1)
-    attempts.attempt("bob", 1)
+def test_a_client_is_limited_over_all_addresses(attempts: AttemptLimiter) -> None:
+    for address in ("ann", "bob", "cid"):
+        attempts.attempt("here", address)
     with pytest.raises(TooManyAttempts):
-        attempts.attempt("bob", 1)
+        attempts.attempt("here", "dan")
+    attempts.attempt("there", "dan")
 
 
-def test_success_starts_anew(settings: Settings) -> None:
-    attempts = AttemptLimiter(settings)
-    attempts.attempt("ann", 1)
-    attempts.forget("ann")
-    attempts.attempt("ann", 1)
+def test_success_does_not_count(attempts: AttemptLimiter) -> None:
+    for _ in range(10):
+        attempts.attempt("here", "ann")
+        attempts.succeed("here", "ann")
 
 
-def test_memory_is_bounded(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limiter, "_MOST_KEYS", 3)
-    attempts = AttemptLimiter(settings)
+def test_memory_is_bounded(attempts: AttemptLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limiter, "_MOST_KEYS", 4)
     for number in range(10):
-        attempts.attempt(str(number), 1)
-    attempts.attempt("0", 1)
+        attempts.attempt(f"client {number}", f"address {number}")
+    attempts.attempt("client 0", "address 0")
     with pytest.raises(TooManyAttempts):
-        attempts.attempt("9", 1)
+        attempts.attempt("client 9", "address 9")

@@ -2,16 +2,21 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
-from app.core.schemas import Printable, Schema
+from app.core.schemas import Printable, Schema, normalized
 
 
 class SignIn(BaseModel):
     """OAuth2's password grant. What else the standard allows is ignored, as it demands."""
 
     grant_type: Literal["password"] = "password"
-    username: Annotated[str, Field(min_length=1, max_length=254), Printable]
+    username: Annotated[
+        str,
+        Field(min_length=1, max_length=254),
+        Printable,
+        AfterValidator(normalized),
+    ]
     password: Annotated[str, Field(min_length=1, max_length=256)]
 
 

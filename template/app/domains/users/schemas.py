@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import AfterValidator, EmailStr, Field, StringConstraints
 
-from app.core.schemas import Input, Printable, Schema
+from app.core.schemas import Input, Printable, Schema, normalized
 
-Email = Annotated[EmailStr, Field(max_length=254), AfterValidator(str.lower)]
+Email = Annotated[EmailStr, Field(max_length=254), AfterValidator(normalized)]
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),

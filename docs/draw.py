@@ -1,0 +1,104 @@
+"""Draws the README's pictures from a service as it is rendered: `make draw`."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.matrix import TEMPLATE, runtime_product
+from tests.project import Project
+
+README = TEMPLATE / "README.md"
+
+# What the README does not list: files that any project has.
+COMMON = {".copier-answers.yml", ".env.example", ".gitignore", "README.md"}
+
+# A request goes through these, from the outside in; `core` and `settings` stand for all they hold.
+WAY = ["main", "api", "router", "service", "repository", "models", "core", "settings"]
+
+
+def tree(service: Path) -> str:
+    """List a service's folders and modules, each with the first line of its docstring."""
+    rows = [row for row in _rows(service, service) if row[0]]
+    width = max(len(name) for name, _ in rows) + 2
+    return "\n".join(f"{name:<{width}}{meaning}".rstrip() for name, meaning in rows)
+
+
+def way(service: Path) -> str:
+    """Draw which module imports which on a request's way, as a Mermaid flowchart."""
+    arrows = {
+        (source, target)
+        for path in sorted((service / "app").rglob("*.py"))
+        if (source := _place(path.relative_to(service).with_suffix("").parts))
+        for module in _imports(path)
+        if (target := _place(tuple(module.split(".")))) and source != target
+    }
+    steps = [f"    {source} --> {target}" for source, target in sorted(arrows, key=_order)]
+    return "\n".join(["flowchart LR", *steps])
+
+
+def redraw(readme: str, service: Path) -> str:
+    """Return the README with its pictures drawn anew."""
+    for name, language, picture in (
+        ("tree", "text", tree(service)),
+        ("way", "mermaid", way(service)),
+    ):
+        block = f"<!-- {name} -->\n```{language}\n{picture}\n```\n<!-- end -->"
+        old = rf"<!-- {name} -->.*?<!-- end -->"
+        readme = re.sub(old, block.replace("\\", r"\\"), readme, flags=re.DOTALL)
+    return readme
+
+
+def _rows(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
+    depth = "    " * len(folder.relative_to(root).parts)
+    for path in sorted(folder.iterdir(), key=lambda path: (path.is_dir(), path.name)):
+        if path.name in COMMON | {"__init__.py"} or path.name.endswith(".mako"):
+            continue
+        if path.is_dir():
+            yield f"{depth}{path.name}/", _meaning(path / "__init__.py")
+            if path.name not in {"tests", "scripts"}:
+                yield from _rows(path, root)
+        else:
+            yield f"{depth}{path.name}", _meaning(path)
+
+
+def _meaning(path: Path) -> str:
+    if path.suffix != ".py" or not path.exists():
+        return ""
+    docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    return docstring.partition("\n")[0].removesuffix(".")
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _place(parts: tuple[str, ...]) -> str | None:
+    match parts:
+        case ("app", "domains", "users", layer, *_):
+            place = layer
+        case ("app", "domains"):
+            place = "router"  # Who imports the folder finds the routers in it.
+        case ("app", layer, *_):
+            place = layer
+        case _:
+            place = ""
+    return place if place in WAY else None
+
+
+def _order(arrow: tuple[str, str]) -> tuple[int, int]:
+    return WAY.index(arrow[0]), WAY.index(arrow[1])
+
+
+def main() -> None:
+    """Draw them into the README."""
+    with TemporaryDirectory() as folder:
+        service = Project.render(TEMPLATE, Path(folder) / "service", runtime_product()[0])
+        README.write_text(redraw(README.read_text("utf-8"), service.folder), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Renders every service that the template can make, and runs every one that differs."""

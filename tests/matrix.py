@@ -1,0 +1,113 @@
+"""Which services the template can make: derived from copier.yml, so that none is forgotten."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from itertools import cycle
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+Answers: TypeAlias = Mapping[str, str | bool]
+Question: TypeAlias = Mapping[str, Any]
+
+TEMPLATE = Path(__file__).parents[1]
+
+# Their answers change what is shipped around a service, and nothing that runs in it.
+NOT_RUNTIME = frozenset({"python_version"})
+
+
+def every_combination() -> list[Answers]:
+    """Return every combination of the answers to all questions that offer a choice."""
+    return list(_combinations(list(questions().items()), {}, kept=frozenset()))
+
+
+def runtime_product() -> list[Answers]:
+    """Return every combination that runs differently, with all else as by default."""
+    return list(_combinations(list(questions().items()), {}, kept=NOT_RUNTIME))
+
+
+def switches() -> list[Answers]:
+    """Return every service that runs differently from the default one by a single answer."""
+    defaults = {name: question["default"] for name, question in questions().items()}
+    return [
+        answers
+        for answers in runtime_product()
+        if sum(answer != defaults[name] for name, answer in answers.items()) == 1
+    ]
+
+
+def spread(variants: Iterable[Answers], pythons: Iterable[str]) -> list[tuple[Answers, str]]:
+    """Give each variant a Python, by turns."""
+    return list(zip(variants, cycle(pythons), strict=False))
+
+
+def label(answers: Answers) -> str:
+    """Write answers as `make variant ANSWERS="…"` takes them."""
+    return " ".join(f"{name}={value}" for name, value in answers.items())
+
+
+@cache
+def questions() -> dict[str, Question]:
+    """Return the questions of copier.yml in their order."""
+    config = yaml.safe_load((TEMPLATE / "copier.yml").read_text("utf-8"))
+    return {name: details for name, details in config.items() if not name.startswith("_")}
+
+
+def choices(question: Question) -> list[str | bool]:
+    """Return the answers that a question offers: none if it takes any text or number."""
+    if question["type"] == "bool":
+        return [True, False]
+    offered = question.get("choices", [])
+    return list(offered.values() if isinstance(offered, dict) else offered)
+
+
+@cache
+def environment() -> Environment:
+    """Return what renders the questions, as Copier has it."""
+    return Environment(  # noqa: S701 - renders no HTML
+        loader=FileSystemLoader(TEMPLATE),
+        extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"],
+        undefined=StrictUndefined,
+    )
+
+
+def owner_of(name: str) -> str:
+    """Return what a project of that name would clash with, as the questions have it."""
+    answers: Any = environment().get_template("includes/answers.jinja").module
+    return str(answers.owner_of(name.lower()))
+
+
+def _combinations(
+    ahead: list[tuple[str, Question]], known: dict[str, Any], kept: frozenset[str]
+) -> Iterator[Answers]:
+    """Go through the questions ahead: a hidden or kept one has its default, as any text has."""
+    if not ahead:
+        yield {}
+        return
+    (name, question), *rest = ahead
+    asked = _value(question.get("when", True), known)
+    if asked and name not in kept and choices(question):
+        for choice in choices(question):
+            for answers in _combinations(rest, {**known, name: choice}, kept):
+                yield {name: choice, **answers}
+    else:
+        default = _value(question["default"], known, question["type"])
+        yield from _combinations(rest, {**known, name: default}, kept)
+
+
+def _value(source: object, known: dict[str, Any], type_: str = "bool") -> object:
+    """Render what copier.yml says, given the answers that are known so far."""
+    if not isinstance(source, str):
+        return source
+    text = environment().from_string(source).render(known)
+    return text if type_ == "str" else yaml.safe_load(text)
+
+
+if __name__ == "__main__":
+    # The matrix of the CI: each variant, on one of the Pythons that are supported.
+    pythons = [str(python) for python in choices(questions()["python_version"])]
+    variants = spread(runtime_product(), pythons)
+    print(json.dumps([{"answers": label(a), "python": python} for a, python in variants]))  # noqa: T201

@@ -1,0 +1,105 @@
+"""What the tests do with a service: render it, run a command in it, read its files."""
+
+import logging
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import copier
+
+from tests.matrix import Answers, label
+
+log = logging.getLogger(__name__)
+
+# What the tests' own environment, or a developer's shell, would tell a service.
+NOT_INHERITED = frozenset(
+    {"DATABASE_URL", "ENVIRONMENT", "HOST", "PORT", "SECRET_KEY", "VIRTUAL_ENV"}
+)
+
+# Five times what the longest command may take.
+MAX_SECONDS = 300
+
+
+class CommandError(AssertionError):
+    """A command failed; the message has all that it printed."""
+
+
+def execute(command: list[str], folder: Path, **environment: str) -> str:
+    """Run a command in a folder, in the environment of a fresh shell; return what it printed."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=clean_environment(**environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=MAX_SECONDS)
+        except KeyboardInterrupt:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        except subprocess.TimeoutExpired:
+            # All that it started: each holds the pipes.
+            os.killpg(process.pid, signal.SIGKILL)
+            output, errors = process.communicate()
+            errors += f"It ran for {MAX_SECONDS} seconds."
+    if process.returncode:
+        raise CommandError(
+            f"{shlex.join(command)} failed ({process.returncode}):\n{output}{errors}"
+        )
+    return output
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """Return the variables of a fresh shell whose user has no settings, and the extra ones."""
+    inherited = {k: v for k, v in os.environ.items() if k not in NOT_INHERITED}
+    own = str(Path(sys.executable).parent)
+    path = [folder for folder in os.environ["PATH"].split(os.pathsep) if folder != own]
+    fresh = {
+        "COPIER_SETTINGS_PATH": os.devnull,
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "PATH": os.pathsep.join(path),
+    }
+    return inherited | fresh | extra
+
+
+@dataclass(frozen=True)
+class Project:
+    """A rendered service."""
+
+    folder: Path
+    answers: Answers
+
+    @classmethod
+    def render(cls, template: Path, folder: Path, answers: Answers) -> Self:
+        """Render a service in this process: without Git, a prompt, or the user's own settings."""
+        copier.run_copy(
+            str(template),
+            folder,
+            data=dict(answers),
+            defaults=True,
+            quiet=True,
+            settings=copier.Settings(),
+        )
+        return cls(folder, answers)
+
+    def run(self, *command: str, **environment: str) -> str:
+        """Run a command in the service's folder, and say so; return what it printed."""
+        log.info("%s  [%s]", shlex.join(command), label(self.answers))
+        return execute(list(command), self.folder, **environment)
+
+    def files(self) -> dict[str, str]:
+        """Return the text of every file by its path, without Git's own."""
+        paths = (path.relative_to(self.folder) for path in sorted(self.folder.rglob("*")))
+        return {
+            path.as_posix(): (self.folder / path).read_text("utf-8")
+            for path in paths
+            if path.parts[0] != ".git" and (self.folder / path).is_file()
+        }

@@ -1,0 +1,292 @@
+"""Bad answers are refused with a sentence that says the fix; odd ones come out as given."""
+
+import ast
+import keyword
+import sys
+import tomllib
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+
+from tests.matrix import TEMPLATE, Answers, choices, environment, owner_of, questions
+from tests.project import CommandError, Project, execute
+
+LETTERS = "Begin with a letter"
+LENGTH = "Use at most"
+TAKEN = "Add a word, as in"
+BLANK = "Say in a sentence"
+INVISIBLE = "Remove the invisible characters"
+
+BAD_NAMES = {
+    "": LETTERS,
+    " ": LETTERS,
+    " Leading": LETTERS,
+    "Trailing ": LETTERS,
+    "Two  Spaces": LETTERS,
+    "---": LETTERS,
+    "1e3": LETTERS,
+    "2024-01-01": LETTERS,
+    "3D Printing": LETTERS,
+    "_private": LETTERS,
+    ".hidden": LETTERS,
+    'Say "hi"': LETTERS,
+    "It's": LETTERS,
+    "`ls`": LETTERS,
+    "a\\b": LETTERS,
+    "a/b": LETTERS,
+    "../up": LETTERS,
+    "/etc/passwd": LETTERS,
+    "C:\\Windows": LETTERS,
+    "two\nlines": LETTERS,
+    "line\n": LETTERS,
+    "tab\tbed": LETTERS,
+    "nul\0": LETTERS,
+    "escape\x1b[31m": LETTERS,
+    "next\x85line": LETTERS,
+    "separator\u2028": LETTERS,
+    "paragraph\u2029": LETTERS,
+    "bidi\u202etxt": LETTERS,
+    "zero\u200bwidth": LETTERS,
+    "no\xa0break": LETTERS,
+    "surrogate\udc80": LETTERS,
+    "Größe": LETTERS,
+    "Служба": LETTERS,
+    "сafe": LETTERS,  # The first letter is Cyrillic.
+    "サービス": LETTERS,
+    "Rocket 🚀": LETTERS,
+    "{{ 7 * 7 }}": LETTERS,
+    "{% raw %}": LETTERS,
+    "$(id)": LETTERS,
+    "a;b": LETTERS,
+    "a&b": LETTERS,
+    "<b>": LETTERS,
+    "a" * 51: LENGTH,
+    "A" + " a" * 5000: LENGTH,
+    "App": TAKEN,
+    "app": TAKEN,
+    "test": TAKEN,
+    "Tests": TAKEN,
+    "Migrations": TAKEN,
+    "scripts": TAKEN,
+    "class": TAKEN,
+    "None": TAKEN,
+    "True": TAKEN,
+    "match": TAKEN,
+    "JSON": TAKEN,
+    "asyncio": TAKEN,
+    "sre-parse": TAKEN,
+    "FastAPI": TAKEN,
+    "Pydantic Settings": TAKEN,
+    "postgres": TAKEN,
+}
+BAD_SLUGS = {
+    **{name: fault for name, fault in BAD_NAMES.items() if name == name.lower()},
+    "Upper": LETTERS,
+    "two words": LETTERS,
+    "under_score": LETTERS,
+    "dot.ted": LETTERS,
+    "-lead": LETTERS,
+    "trail-": LETTERS,
+    "double--hyphen": LETTERS,
+    "9lives": LETTERS,
+}
+BAD_DESCRIPTIONS = {
+    "": BLANK,
+    " \n\t ": BLANK,
+    "x" * 501: LENGTH,
+    **{
+        f"a{chr(code)}b": INVISIBLE
+        for code in (
+            *(set(range(0x20)) - {0x09, 0x0A}),
+            *range(0x7F, 0xA0),
+            *(0x061C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0x202A, 0x202E, 0x2066, 0x2069),
+            *(0xD800, 0xDC80, 0xDFFF, 0xFEFF, 0xFFFE, 0xFFFF),
+        )
+    },
+}
+BAD_ANSWERS = [
+    *[("project_name", name, fault) for name, fault in BAD_NAMES.items()],
+    *[("project_slug", slug, fault) for slug, fault in BAD_SLUGS.items()],
+    *[("description", text, fault) for text, fault in BAD_DESCRIPTIONS.items()],
+    ("python_version", "3.10", "is not in"),
+    ("python_version", "3.1", "is not in"),
+    ("sqlalchemy", "both", "is not in"),
+    ("database", "oracle", "is not in"),
+    ("database", "PostgreSQL", "is not in"),
+    ("database", "", "is not in"),
+]
+
+GOOD_NAMES = {
+    "A": "a",
+    "My Service": "my-service",
+    "Order Service 2": "order-service-2",
+    "acme.billing_api-v2": "acme-billing-api-v2",
+    "Acme Inc.": "acme-inc",
+    "J-._ S": "j-s",
+    "a" * 50: "a" * 50,
+    "Test Service": "test-service",
+}
+ODD_DESCRIPTIONS = [
+    'It says "hello".',
+    "It's ours.",
+    """It's "ours" and "theirs".""",
+    '"',
+    "'",
+    '"""',
+    "'''\"\"\"'''",
+    "C:\\new\\table \\",
+    '\\"',
+    "{{ project_name }} {% raw %} {# not Jinja #} }}",
+    "Line one,\nline two.\n\n- not a list\n1. nor this\n# nor a title\n    nor code",
+    "# no title",
+    "- no list",
+    "+ no list",
+    "12. no list",
+    "1) no list",
+    "> no quote",
+    "=== no rule",
+    "---",
+    "~~~",
+    "```",
+    "*no* **stress** _at_ __all__ ~~ever~~ `code` $x^2$",
+    "[no](link) ![no](image) [^1] <http://example.com> <b>no HTML</b> &amp; &copy;",
+    "| no | table |\n|----|-------|",
+    "tab\there",
+    "  padded  ",
+    "Größe, 大きさ, размер, حجم, 🚀, 👩‍👩‍👧, e\u0301, \u00ad, \ue000, \U0010fffd",
+    "“quotes” – dashes … and l’apostrophe",
+    "yes",
+    "null",
+    "~",
+    "1e3",
+    "0o17",
+    "2024-01-01",
+    "key: value # comment",
+    "!!python/object:os.system",
+    "&anchor *alias @at %directive ? |",
+    "${HOME} $(id) `id` %(x)s {x} \\N{BULLET} \\x41 \\u0041",
+    "[tool.ruff]",
+    "TODO: S105 password = 'hunter2'",
+    "# noqa",
+    "</script><!-- -->",
+    *["x" * length for length in (76, 81, 86, 91, 96, 101, 500)],
+    "字" * 45,
+    "word " * 99,
+]
+
+
+def describe(answer: str) -> str:
+    """Name a test by the start of the answer, in printable characters."""
+    return ascii(answer[:30])[1:-1]
+
+
+@pytest.mark.parametrize("name", questions())
+def test_a_question_has_all_that_it_needs(name: str) -> None:
+    """An update of an older service answers a new question by its default."""
+    question = questions()[name]
+    assert question.keys() >= {"type", "help", "default"}
+    assert choices(question) or "validator" in question
+
+
+@pytest.mark.parametrize(("question", "answer", "fault"), BAD_ANSWERS, ids=describe)
+def test_bad_answers_are_refused(
+    question: str, answer: str, fault: str, template: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=f"'{question}'.*{fault}") as refused:
+        Project.render(template, tmp_path / "service", {question: answer})
+    assert len(str(refused.value).splitlines()) == 1
+    assert not (tmp_path / "service").exists()
+
+
+@pytest.mark.parametrize(
+    "answer", ["project_name=JSON", "project_slug=Orders", "description=", "database=oracle"]
+)
+def test_the_command_line_refuses_too(answer: str, template: Path, tmp_path: Path) -> None:
+    copy = [sys.executable, "-m", "copier", "copy", "--defaults", "--data", answer]
+    with pytest.raises(CommandError, match=r"\nValueError: .+\n\Z"):
+        execute([*copy, str(template), "service"], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "slug"), GOOD_NAMES.items())
+def test_a_slug_follows_from_the_name(
+    name: str, slug: str, render: Callable[[Answers], Project]
+) -> None:
+    answers = yaml.safe_load(render({"project_name": name}).files()[".copier-answers.yml"])
+    assert (answers["project_name"], answers["project_slug"]) == (name, slug)
+
+
+@pytest.mark.parametrize("description", ODD_DESCRIPTIONS, ids=describe)
+def test_a_description_comes_out_as_it_was_given(
+    description: str, render: Callable[[Answers], Project]
+) -> None:
+    project = render({"description": description})
+    files = project.files()
+    assert yaml.safe_load(files[".copier-answers.yml"])["description"] == description
+    assert tomllib.loads(files["pyproject.toml"])["project"]["description"] == description
+    assert f"DESCRIPTION = {description!r}" in as_python(files["app/__init__.py"])
+    assert squeezed(description) in squeezed(as_text(files["README.md"]))
+    for command in ("check", "format --check"):
+        ruff = [sys.executable, "-m", "ruff", *command.split(), "--no-cache", "app/__init__.py"]
+        execute(ruff, project.folder)
+
+
+def test_ruff_would_write_a_literal_alike(tmp_path: Path) -> None:
+    literals: Any = environment().get_template("includes/literals.jinja").module
+    lines = [f"x = {literals.python(description)}\n" for description in ODD_DESCRIPTIONS]
+    (tmp_path / "literals.py").write_text("".join(lines), "utf-8")
+    assert len((tmp_path / "literals.py").read_text("utf-8").splitlines()) == len(ODD_DESCRIPTIONS)
+    ruff = [sys.executable, "-m", "ruff", "format", "--check", "--isolated", "--no-cache"]
+    execute([*ruff, "--line-length=320", "literals.py"], tmp_path)
+
+
+def as_python(source: str) -> list[str]:
+    """Return the statements of a module, each as Python itself would write it."""
+    return [ast.unparse(statement) for statement in ast.parse(source).body]
+
+
+def as_text(markdown: str) -> str:
+    """Return what a reader of rendered Markdown sees."""
+    page = Page()
+    page.feed(MarkdownIt("gfm-like", {"linkify": False}).render(markdown))
+    return page.text
+
+
+def squeezed(text: str) -> str:
+    """Return a text as HTML shows it, with a blank for each run of white space."""
+    return " ".join(text.split())
+
+
+class Page(HTMLParser):
+    """Collects the text of an HTML page."""
+
+    text = ""
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_starttag(self, tag: str, _: object) -> None:
+        if tag == "br":
+            self.text += "\n"
+
+
+RESERVED = {
+    "Python's standard library": set(sys.stdlib_module_names),
+    "Python's words": {*keyword.kwlist, *keyword.softkwlist},
+    "the service's folders": {
+        path.name
+        for root in (TEMPLATE / "template", TEMPLATE / "template/app")
+        for path in root.iterdir()
+        if path.is_dir()
+    },
+}
+
+
+@pytest.mark.parametrize("names", RESERVED.values(), ids=RESERVED)
+def test_reserved_names_are_refused(names: set[str]) -> None:
+    assert not [name for name in names if name[0].isalpha() and not owner_of(name)]

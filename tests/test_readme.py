@@ -1,0 +1,26 @@
+"""What the README shows is what the template makes."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from docs.draw import redraw
+from tests.matrix import Answers, runtime_product
+from tests.project import Project
+
+
+def test_its_pictures_are_those_of_the_default_service(
+    template: Path, render: Callable[[Answers], Project]
+) -> None:
+    readme = (template / "README.md").read_text("utf-8")
+    assert redraw(readme, render(runtime_product()[0]).folder) == readme, "run `make draw`"
+
+
+def test_its_commands_are_those_of_the_services_own(
+    template: Path, render: Callable[[Answers], Project]
+) -> None:
+    shown = re.search(
+        r"<!-- curl -->\n(.+?)<!-- end -->", (template / "README.md").read_text("utf-8"), re.DOTALL
+    )
+    assert shown
+    assert shown[1] in render(runtime_product()[0]).files()["README.md"]

@@ -127,11 +127,22 @@ def sign_up_and_look_around(client: Client, email: str) -> None:
     assert (status, problem["status"]) == (401, 401)
 
 
+def follow_the_readme(service: Project, client: Client) -> None:
+    """Run the commands that the service's README shows, as they are."""
+    readme = service.files()["README.md"]
+    shown = readme[readme.index("    api=http") : readme.index("## Work")]
+    script = shown.replace(":8000", f":{client.port}")
+    printed = service.run("bash", "-e", "-o", "pipefail", "-c", script)
+    assert printed.count('"name":"Ann"') == 3
+    assert '"next_cursor":null' in printed
+
+
 def test_a_service_serves_in_development_and_in_production(
     service: Project, tmp_path: Path
 ) -> None:
     with started(service, "dev", tmp_path / "dev.log") as development:
         sign_up_and_look_around(development.client, "ada@example.com")
+        follow_the_readme(service, development.client)
         assert development.client.send("GET", "/openapi.json")[0] == 200
 
         database = re.search(r"^DATABASE_URL=(.+)$", development.printed.read_text(), re.MULTILINE)

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
+from uuid import uuid4
 
 import httpx2
 
 ROOT = Path(__file__).parent.parent
+
+
+PASSWORD = "correct horse battery staple"
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,15 @@ class Service:
 
     url: str
     log: Path
+
+    def sign_up(self) -> dict[str, str]:
+        """Sign up and in; gives the headers that say so."""
+        form = {"email": f"{uuid4().hex}@example.com", "name": "Ann", "password": PASSWORD}
+        credentials = {"username": form["email"], "password": PASSWORD}
+        with httpx2.Client(base_url=self.url) as http:
+            http.post("/api/v1/users", json=form).raise_for_status()
+            token = http.post("/api/v1/auth/token", data=credentials).raise_for_status().json()
+        return {"Authorization": f"Bearer {token['access_token']}"}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What holds for the code and the migrations as a whole."""
+"""What holds for the code as a whole."""
 
 import json
 import re
@@ -6,8 +6,6 @@ import subprocess
 from pathlib import Path
 
 from fastapi import FastAPI
-
-from tests import databases
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,10 +39,3 @@ def test_the_document_refers_to_nothing_that_is_missing(app: FastAPI) -> None:
 def test_imports_go_one_way() -> None:
     run = subprocess.run(["lint-imports"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout
-
-
-def test_migrations_go_up_and_down_and_up(server: str) -> None:
-    with databases.database(server) as url:
-        databases.migrate(url, "base")
-        databases.migrate(url, "head")
-        databases.check(url)

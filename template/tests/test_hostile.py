@@ -1,14 +1,12 @@
 """What nobody in their right mind sends: a problem is the answer, never a 5xx."""
 
 from collections.abc import Iterator
-from uuid import uuid4
 
 import httpx2
 import pytest
 
-from tests.live import running
+from tests.live import PASSWORD, running
 
-PASSWORD = "correct horse battery staple"
 FORM = {"email": "ann@example.com", "name": "Ann", "password": PASSWORD}
 JSON = {"Content-Type": "application/json"}
 WWW_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -17,12 +15,10 @@ WWW_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 @pytest.fixture(scope="module")
 def http(lasting_url: str) -> Iterator[httpx2.Client]:
     """Somebody who signed in, and means no good."""
-    form = FORM | {"email": f"{uuid4().hex}@example.com"}
-    with running(lasting_url) as service, httpx2.Client(base_url=service.url) as client:
-        client.post("/api/v1/users", json=form).raise_for_status()
-        credentials = {"username": form["email"], "password": PASSWORD}
-        token = client.post("/api/v1/auth/token", data=credentials).json()["access_token"]
-        client.headers["Authorization"] = f"Bearer {token}"
+    with (
+        running(lasting_url) as service,
+        httpx2.Client(base_url=service.url, headers=service.sign_up()) as client,
+    ):
         yield client
 
 

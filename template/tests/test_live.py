@@ -11,9 +11,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from tests.live import Service, running
-
-PASSWORD = "correct horse battery staple"
+from tests.live import PASSWORD, Service, running
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +27,9 @@ def client(service: Service, **options: Any) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(base_url=service.url, limits=limits, timeout=30, **options)
 
 
-async def signed_in(service: Service) -> httpx2.AsyncClient:
+def signed_in(service: Service) -> httpx2.AsyncClient:
     """A client of somebody who signed up."""
-    form = {"email": f"{uuid4().hex}@example.com", "name": "Ann", "password": PASSWORD}
-    credentials = {"username": form["email"], "password": PASSWORD}
-    async with client(service) as http:
-        assert (await http.post("/api/v1/users", json=form)).status_code == 201
-        token = (await http.post("/api/v1/auth/token", data=credentials)).json()
-    return client(service, headers={"Authorization": f"Bearer {token['access_token']}"})
+    return client(service, headers=service.sign_up())
 
 
 def statuses(responses: list[httpx2.Response]) -> list[int]:
@@ -45,7 +38,7 @@ def statuses(responses: list[httpx2.Response]) -> list[int]:
 
 def test_256_requests_at_once_are_all_answered(service: Service) -> None:
     async def main() -> tuple[list[int], float]:
-        async with await signed_in(service) as http, client(service) as prober:
+        async with signed_in(service) as http, client(service) as prober:
             await prober.get("/livez")
             requests = [asyncio.create_task(http.get("/api/v1/users/me")) for _ in range(256)]
             slowest = 0.0
@@ -74,7 +67,7 @@ def test_one_of_many_equal_sign_ups_succeeds(service: Service) -> None:
 
 def test_changes_of_different_fields_both_land(service: Service) -> None:
     async def main() -> None:
-        async with await signed_in(service) as http:
+        async with signed_in(service) as http:
             for number in range(20):
                 change = {"name": f"Ann {number}"}, {"email": f"{uuid4().hex}@example.com"}
                 requests = [http.patch("/api/v1/users/me", json=each) for each in change]
@@ -88,7 +81,7 @@ def test_changes_of_different_fields_both_land(service: Service) -> None:
 
 def test_one_of_many_conditional_changes_succeeds(service: Service) -> None:
     async def main() -> list[int]:
-        async with await signed_in(service) as http:
+        async with signed_in(service) as http:
             tag = (await http.get("/api/v1/users/me")).headers["ETag"]
             requests = [
                 http.patch("/api/v1/users/me", json={"name": f"{n}"}, headers={"If-Match": tag})
@@ -107,7 +100,7 @@ def test_what_was_answered_is_read(service: Service) -> None:
         return read.status_code == 200
 
     async def main() -> list[bool]:
-        async with await signed_in(service) as http:
+        async with signed_in(service) as http:
             pairs: list[Awaitable[bool]] = [write_and_read(http) for _ in range(200)]
             return await asyncio.gather(*pairs)
 

@@ -4,15 +4,12 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
-from uuid import uuid4
 
 import httpx2
 import pytest
 from sqlalchemy import make_url
 
 from tests.live import Proxy, Service, running
-
-PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +31,8 @@ def service(lasting_url: str, proxy: Proxy) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def http(service: Service) -> Iterator[httpx2.Client]:
     """Somebody who signed in."""
-    form = {"email": f"{uuid4().hex}@example.com", "name": "Ann", "password": PASSWORD}
-    with httpx2.Client(base_url=service.url, timeout=20) as client:
-        client.post("/api/v1/users", json=form).raise_for_status()
-        credentials = {"username": form["email"], "password": PASSWORD}
-        token = client.post("/api/v1/auth/token", data=credentials).json()["access_token"]
-        client.headers["Authorization"] = f"Bearer {token}"
+    headers = service.sign_up()
+    with httpx2.Client(base_url=service.url, headers=headers, timeout=20) as client:
         yield client
 
 

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
-import httpx2
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
@@ -13,8 +11,6 @@ from app.main import create_app
 from tests import databases
 from tests.conftest import make_settings
 from tests.live import Service, running
-
-PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +23,7 @@ def service(lasting_url: str) -> Iterator[Service]:
 @pytest.fixture
 def headers(service: Service) -> dict[str, str]:
     """What signs the requests of a new user."""
-    form = {"email": f"{uuid4().hex}@example.com", "name": "Ann", "password": PASSWORD}
-    credentials = {"username": form["email"], "password": PASSWORD}
-    httpx2.post(f"{service.url}/api/v1/users", json=form).raise_for_status()
-    token = httpx2.post(f"{service.url}/api/v1/auth/token", data=credentials).json()
-    return {"Authorization": f"Bearer {token['access_token']}"}
+    return service.sign_up()
 
 
 # The document needs no database.

@@ -31,9 +31,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
-    app.state.parts = {
-        part: part(settings)
-        for part in (
+    app.state.components = {
+        component: component(settings)
+        for component in (
             AttemptLimiter,
             Cursors,
             Passwords,

@@ -52,6 +52,7 @@ def running(database_url: str, **settings: str) -> Iterator[Service]:
         "PORT": str(port),
         "PYTHONPATH": str(ROOT),
         "SECRET_KEY": "a secret of production " * 2,
+        "SIGN_IN_ATTEMPTS_PER_ADDRESS": "100000",
         "SIGN_IN_ATTEMPTS_PER_CLIENT": "100000",
         **settings,
     }

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from tests.live import PASSWORD, running
+from tests.live import PASSWORD, Service
 
 FORM = {"email": "ann@example.com", "name": "Ann", "password": PASSWORD}
 JSON = {"Content-Type": "application/json"}
@@ -13,12 +13,9 @@ WWW_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 @pytest.fixture(scope="module")
-def http(lasting_url: str) -> Iterator[httpx2.Client]:
+def http(service: Service) -> Iterator[httpx2.Client]:
     """Somebody who signed in, and means no good."""
-    with (
-        running(lasting_url) as service,
-        httpx2.Client(base_url=service.url, headers=service.sign_up()) as client,
-    ):
+    with httpx2.Client(base_url=service.url, headers=service.sign_up()) as client:
         yield client
 
 

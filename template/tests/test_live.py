@@ -4,21 +4,13 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from typing import Any
 from uuid import uuid4
 
 import httpx2
-import pytest
 
-from tests.live import PASSWORD, Service, running
-
-
-@pytest.fixture(scope="module")
-def service(lasting_url: str) -> Iterator[Service]:
-    """One service for all of them."""
-    with running(lasting_url) as service:
-        yield service
+from tests.live import PASSWORD, Service
 
 
 def client(service: Service, **options: Any) -> httpx2.AsyncClient:

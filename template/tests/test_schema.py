@@ -1,6 +1,5 @@
 """Requests made from the OpenAPI document, valid and not: none may break the service."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,14 +9,7 @@ from hypothesis import HealthCheck, settings
 from app.main import create_app
 from tests import databases
 from tests.conftest import make_settings
-from tests.live import Service, running
-
-
-@pytest.fixture(scope="module")
-def service(lasting_url: str) -> Iterator[Service]:
-    """A service that does not tire of attempts."""
-    with running(lasting_url, SIGN_IN_ATTEMPTS_PER_ADDRESS="100000") as service:
-        yield service
+from tests.live import Service
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The kinds of errors a caller may be told of; domains derive their own from them."""
+"""The kinds of errors that callers are told of; domains derive their own from them."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""What surrounds every request: plain ASGI, so that nothing is buffered and contexts are kept."""
+"""ASGI middleware: the id, headers and log line of each request, and the limit on its body."""
 
 import re
 from time import perf_counter

@@ -1,4 +1,4 @@
-"""What every resource of the process offers to the lifespan and to the health check."""
+"""The base of what the process holds open: a pool of connections, a client."""
 
 from abc import ABC, abstractmethod
 

@@ -1,4 +1,4 @@
-"""What requests and responses are made of."""
+"""The bases of requests and responses, and the text that they accept."""
 
 import re
 from typing import Generic, TypeVar

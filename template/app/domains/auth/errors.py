@@ -1,4 +1,4 @@
-"""What can go wrong with signing in."""
+"""Errors of signing in."""
 
 from app.core.errors import Unauthenticated
 

@@ -1,4 +1,4 @@
-"""What is sent to and from the token endpoint."""
+"""Requests and responses of the token endpoint."""
 
 from typing import Annotated, Literal
 

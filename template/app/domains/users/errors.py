@@ -1,4 +1,4 @@
-"""What can go wrong with users."""
+"""Errors of users."""
 
 from app.core.errors import Conflict, NotFound
 

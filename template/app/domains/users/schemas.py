@@ -1,4 +1,4 @@
-"""What is sent to and from the users' routes."""
+"""Requests and responses of the users' routes."""
 
 from datetime import datetime
 from typing import Annotated

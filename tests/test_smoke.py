@@ -129,7 +129,7 @@ def sign_up_and_look_around(client: Client, email: str) -> None:
 
 def follow_the_readme(service: Project, client: Client) -> None:
     """Run the commands that the service's README shows, as they are."""
-    readme = service.files()["README.md"]
+    readme = (service.folder / "README.md").read_text("utf-8")
     shown = readme[readme.index("    api=http") : readme.index("## Work")]
     script = shown.replace(":8000", f":{client.port}")
     printed = service.run("bash", "-e", "-o", "pipefail", "-c", script)

@@ -111,6 +111,8 @@ def test_a_body_is_refused_as_soon_as_it_is_too_large(service: Service) -> None:
 def test_a_request_leaves_one_line(service: Service) -> None:
     request_id = uuid4().hex
     httpx2.get(f"{service.url}/api/v1/users/{uuid4()}?q=1", headers={"X-Request-ID": request_id})
+    # It is written when the response is on its way.
+    time.sleep(0.5)
     lines = [json.loads(line) for line in service.log.read_text().splitlines()]
     mine = [line for line in lines if line.get("request_id") == request_id]
     assert len(mine) == 1

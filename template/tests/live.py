@@ -66,7 +66,11 @@ def running(database_url: str, **settings: str) -> Iterator[Service]:
             yield service
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
 
 def _wait(service: Service, process: subprocess.Popen[bytes]) -> None:

@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 UV := $(or $(shell command -v uv),.tools/bin/uv)
 COPIER = uv run --quiet copier copy --vcs-ref HEAD --defaults $(ANSWERS:%=--data '%') . demo
 
-.PHONY: help demo variant test check fix draw render
+.PHONY: help demo variant test bench check fix draw render
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -19,6 +19,9 @@ variant: render ## Render a service into demo/ and run its checks and tests; ANS
 
 test: $(UV) ## Render every combination, run every one that differs; ARGS="-k update"
 	uv run pytest $(ARGS)
+
+bench: $(UV) ## Measure how each service answers under more requests than it has connections
+	uv run python -m benchmarks.stall
 
 check: $(UV) ## Lint and type-check the template's own code
 	uv run ruff check

@@ -1,0 +1,1 @@
+"""How fast the rendered services are, as ratios in one interleaved run."""

@@ -1,0 +1,70 @@
+"""Run in a rendered service: how it answers while 256 requests want its ten connections."""
+
+import asyncio
+import json
+import statistics
+import time
+from importlib import import_module
+from threading import Event
+
+import httpx2
+
+REQUESTS = 256
+ROUNDS = 5
+
+
+async def probe(url: str, headers: dict[str, str]) -> dict[str, float]:
+    """Return latencies in milliseconds, of /livez and of a read, idle and under load."""
+    limits = httpx2.Limits(max_connections=None)
+    async with httpx2.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=60) as http:
+        await http.get("/api/v1/users/me")
+        idle = await asyncio.to_thread(watch, url, Event(), 100)
+        loaded: list[float] = []
+        reads: list[float] = []
+        for _ in range(ROUNDS):
+            done = Event()
+            watching = asyncio.create_task(asyncio.to_thread(watch, url, done, 10_000))
+            reads += await asyncio.gather(*(timed(http) for _ in range(REQUESTS)))
+            done.set()
+            loaded += await watching
+    return {
+        "idle": statistics.median(idle),
+        "loaded": statistics.median(loaded),
+        "p99": statistics.quantiles(loaded, n=100)[98],
+        "read": statistics.median(reads),
+        "slowest read": max(reads),
+    }
+
+
+def watch(url: str, done: Event, most: int) -> list[float]:
+    """Ask /livez until it is done; return how long each answer took, in milliseconds."""
+    took: list[float] = []
+    with httpx2.Client(base_url=url) as http:
+        while not done.is_set() and len(took) < most:
+            started = time.perf_counter()
+            http.get("/livez").raise_for_status()
+            took.append((time.perf_counter() - started) * 1_000)
+            time.sleep(0.005)
+    return took
+
+
+async def timed(http: httpx2.AsyncClient) -> float:
+    """Return how long a read took, in milliseconds."""
+    started = time.perf_counter()
+    (await http.get("/api/v1/users/me")).raise_for_status()
+    return (time.perf_counter() - started) * 1_000
+
+
+def main() -> None:
+    """Start the service on a database of its own, probe it, print the figures."""
+    databases, live = import_module("tests.databases"), import_module("tests.live")
+    with (
+        databases.server() as server,
+        databases.database(server) as url,
+        live.running(url) as service,
+    ):
+        print(json.dumps(asyncio.run(probe(service.url, service.sign_up()))))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

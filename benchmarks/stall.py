@@ -1,0 +1,41 @@
+"""How each service answers while more requests than connections wait: `make bench`."""
+
+import json
+import statistics
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.matrix import TEMPLATE, label, runtime_product
+from tests.project import Project
+
+PROBE = Path(__file__).with_name("probe.py")
+ROUNDS = 3
+
+
+def main() -> None:
+    """Probe the services by turns, so that a slow moment of the machine meets them all."""
+    with TemporaryDirectory() as folder:
+        services = [
+            Project.render(TEMPLATE, Path(folder) / str(number), answers)
+            for number, answers in enumerate(runtime_product())
+        ]
+        for service in services:
+            service.run("uv", "sync", "--quiet")
+        figures: dict[str, list[dict[str, float]]] = {}
+        for _ in range(ROUNDS):
+            for service in services:
+                printed = service.run("uv", "run", "python", str(PROBE), PYTHONPATH=".")
+                figures.setdefault(label(service.answers), []).append(
+                    json.loads(printed.splitlines()[-1])
+                )
+    print("median of milliseconds; x: against /livez when idle")  # noqa: T201
+    for name, rounds in figures.items():
+        median = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
+        row = "  ".join(
+            f"{key} {value:.1f} (x{value / median['idle']:.0f})" for key, value in median.items()
+        )
+        print(f"{name:<40} {row}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,14 +1,18 @@
 """The composition root: everything meets here, and nothing imports it."""
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 
 from app import DESCRIPTION, NAME
 from app.api import api
 from app.core import health
 from app.core.limiter import AttemptLimiter
 from app.core.logging import configure_logging
-from app.core.middleware import BodyLimitMiddleware, RequestMiddleware
+from app.core.middleware import (
+    BodyLimitMiddleware,
+    CorsMiddleware,
+    ErrorMiddleware,
+    RequestMiddleware,
+)
 from app.core.pages import Cursors
 from app.core.problems import Service, install_handlers
 from app.core.security import Passwords, Tokens
@@ -51,12 +55,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """Add from the inside out: what is added last sees a request first."""
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
-    app.add_middleware(RequestMiddleware, secure=settings.environment == "production")
-    # Outermost, so that errors carry its headers too.
+    app.add_middleware(ErrorMiddleware)
+    # Around all that answers, so that errors carry its headers too.
     app.add_middleware(
-        CORSMiddleware,
+        CorsMiddleware,
         allow_origins=settings.cors_origins,
         allow_methods=["GET", "POST", "PATCH", "DELETE"],
         allow_headers=["Authorization", "If-Match", "If-None-Match", "X-Request-ID"],
         expose_headers=["ETag", "Location", "Retry-After", "X-Request-ID"],
     )
+    app.add_middleware(RequestMiddleware, secure=settings.environment == "production")

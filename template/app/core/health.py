@@ -51,4 +51,4 @@ async def readyz(request: Request) -> Health | Response:
     if not down:
         return Health(status="ready", resources=states)
     detail = f"Down: {', '.join(down)}."
-    return problem(request, 503, kind="not-ready", detail=detail, headers={"Retry-After": "1"})
+    return problem(503, kind="not-ready", detail=detail, headers={"Retry-After": "1"})

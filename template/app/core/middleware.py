@@ -1,13 +1,15 @@
 """ASGI middleware: the id, headers and log line of each request, and the limit on its body."""
 
 import re
+from http import HTTPStatus
 from time import perf_counter
 from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.problems import problem
@@ -24,7 +26,7 @@ _HEADERS = {
 
 
 class RequestMiddleware:
-    """An id, the security headers and one log line for each request; a problem for what escapes."""
+    """An id, the security headers and one log line for each request."""
 
     def __init__(self, app: ASGIApp, *, secure: bool) -> None:
         self.app = app
@@ -41,13 +43,6 @@ class RequestMiddleware:
         with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
             try:
                 await self.app(scope, receive, exchange.send)
-            except Exception:
-                log.exception("unhandled_error")
-                if exchange.status:
-                    # The response has begun: only a broken connection can still tell.
-                    raise
-                response = problem(Request(scope), 500, detail="The service made a mistake.")
-                await response(scope, receive, exchange.send)
             finally:
                 exchange.log()
 
@@ -64,7 +59,6 @@ class _Exchange:
         given = Headers(scope=scope).get("X-Request-ID", "")
         # A stranger's text in our logs has to look like an id.
         self.request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
-        scope.setdefault("state", {})["request_id"] = self.request_id
 
     async def send(self, message: Message) -> None:
         """Pass it on, with our headers on its start."""
@@ -92,6 +86,43 @@ class _Exchange:
         )
 
 
+class CorsMiddleware(CORSMiddleware):
+    """Starlette's; a preflight that is refused is a problem, as every error."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer whether the browser may send its request."""
+        response = super().preflight_response(request_headers)
+        if response.status_code == HTTPStatus.OK:
+            return response
+        return problem(response.status_code, detail=bytes(response.body).decode())
+
+
+class ErrorMiddleware:
+    """A problem for what nobody caught."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        started = False
+
+        async def watch(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watch)
+        except Exception:
+            log.exception("unhandled_error")
+            if started or scope["type"] != "http":
+                # The response has begun: only a broken connection can still tell.
+                raise
+            response = problem(500, detail="The service made a mistake.")
+            await response(scope, receive, send)
+
+
 class BodyLimitMiddleware:
     """Refuse a body above the limit: by its announced length, or as soon as it is passed."""
 
@@ -104,7 +135,7 @@ class BodyLimitMiddleware:
         if scope["type"] == "http":
             length = Headers(scope=scope).get("content-length", "0")
             if length.isdecimal() and int(length[:20]) > self.max_bytes:
-                response = problem(Request(scope), 413, headers={"Connection": "close"})
+                response = problem(413, headers={"Connection": "close"})
                 await response(scope, receive, send)
                 return
             receive = self._bounded(receive)

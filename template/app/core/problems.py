@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from structlog.contextvars import get_contextvars
 
 from app.core import errors
 
@@ -45,7 +46,6 @@ class Problem(BaseModel):
 
 
 def problem(
-    request: Request,
     status: int,
     *,
     kind: str | None = None,
@@ -60,7 +60,7 @@ def problem(
         title=title,
         status=status,
         detail=detail or title,
-        request_id=request.state.request_id,
+        request_id=get_contextvars().get("request_id", ""),
         errors=invalid,
     )
     # ASCII only: a name that was sent may hold what UTF-8 cannot.
@@ -75,7 +75,7 @@ def install_handlers(app: FastAPI) -> None:
     app.exception_handler(RequestValidationError)(_validation_error)
 
 
-async def _service_error(request: Request, error: errors.ServiceError) -> Response:
+async def _service_error(_request: Request, error: errors.ServiceError) -> Response:
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     headers = {}
     if error.retry_after_seconds is not None:
@@ -86,16 +86,14 @@ async def _service_error(request: Request, error: errors.ServiceError) -> Respon
     if isinstance(error, errors.InvalidInput):
         invalid = [InvalidPart(location=error.field, message=error.message)]
     kind = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
-    return problem(
-        request, status, kind=kind, detail=error.message, invalid=invalid, headers=headers
-    )
+    return problem(status, kind=kind, detail=error.message, invalid=invalid, headers=headers)
 
 
-async def _http_error(request: Request, error: HTTPException) -> Response:
-    return problem(request, error.status_code, detail=error.detail, headers=error.headers)
+async def _http_error(_request: Request, error: HTTPException) -> Response:
+    return problem(error.status_code, detail=error.detail, headers=error.headers)
 
 
-async def _validation_error(request: Request, error: RequestValidationError) -> Response:
+async def _validation_error(_request: Request, error: RequestValidationError) -> Response:
     # Not what was sent: it may be a password.
     invalid = [
         InvalidPart(location=".".join(map(str, part["loc"])), message=part["msg"])
@@ -104,7 +102,6 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
     malformed = any(part["type"] == "json_invalid" for part in error.errors())
     status = HTTPStatus.BAD_REQUEST if malformed else HTTPStatus.UNPROCESSABLE_ENTITY
     return problem(
-        request,
         status,
         kind="invalid-input",
         detail="What was sent is not valid: `errors` says where.",

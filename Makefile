@@ -20,8 +20,9 @@ variant: render ## Render a service into demo/ and run its checks and tests; ANS
 test: $(UV) ## Render every combination, run every one that differs; ARGS="-k update"
 	uv run pytest $(ARGS)
 
-bench: $(UV) ## Measure how each service answers under more requests than it has connections
+bench: $(UV) ## Measure how each service answers under load, and what its cache saves
 	uv run python -m benchmarks.stall
+	uv run python -m benchmarks.cache
 
 check: $(UV) ## Lint and type-check the template's own code
 	uv run ruff check

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.matrix import TEMPLATE, runtime_product
+from tests.matrix import TEMPLATE
 from tests.project import Project
 
 README = TEMPLATE / "README.md"
@@ -96,7 +96,7 @@ def _order(arrow: tuple[str, str]) -> tuple[int, int]:
 def main() -> None:
     """Draw them into the README."""
     with TemporaryDirectory() as folder:
-        service = Project.render(TEMPLATE, Path(folder) / "service", runtime_product()[0])
+        service = Project.render(TEMPLATE, Path(folder) / "service", {})
         README.write_text(redraw(README.read_text("utf-8"), service.folder), "utf-8")
 
 

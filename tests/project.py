@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 # What the tests' own environment, or a developer's shell, would tell a service.
 NOT_INHERITED = frozenset(
-    {"DATABASE_URL", "ENVIRONMENT", "HOST", "PORT", "SECRET_KEY", "VIRTUAL_ENV"}
+    {"DATABASE_URL", "ENVIRONMENT", "HOST", "PORT", "REDIS_URL", "SECRET_KEY", "VIRTUAL_ENV"}
 )
 
 # Five times what the longest command may take.

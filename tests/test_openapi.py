@@ -30,4 +30,5 @@ def document(service: Project) -> str:
         PRINT,
         ENVIRONMENT="development",
         DATABASE_URL=URLS[str(service.answers["database"])],
+        REDIS_URL="redis://127.0.0.1:1/0",
     )

@@ -33,14 +33,15 @@ def test_only_files_that_end_in_jinja_carry_any(template: Path) -> None:
         assert name.endswith(".jinja") == bool(re.search(r"(?<!\$)(\{\{|\{%|\{#)", text)), name
 
 
-def test_no_file_has_more_than_one_mark_in_ten_lines(template: Path) -> None:
-    # A file of fewer than ten lines may have one.
+def test_no_file_has_many_marks(template: Path) -> None:
+    """A mark in ten lines of Python, five in a short file; lists and docs name each part."""
     lines_a_mark = {
-        name: max(len(text.splitlines()), 10) / len(MARK.findall(text))
+        name: max(len(text.splitlines()), 50) / len(MARK.findall(text))
         for name, text in sources(template).items()
         if MARK.search(text)
     }
     densest = sorted(lines_a_mark, key=lines_a_mark.__getitem__)[:5]
     for name in densest:
         log.info("%5.1f lines for each mark in %s", lines_a_mark[name], name)
-    assert not [name for name, lines in lines_a_mark.items() if lines < 10]
+    limits = {name: 10 if name.endswith(".py.jinja") else 5 for name in lines_a_mark}
+    assert not [name for name, lines in lines_a_mark.items() if lines < limits[name]]

@@ -29,6 +29,10 @@ WORDS: dict[str, dict[str | bool, list[str]]] = {
         "postgresql": ["postgres", "asyncpg", "psycopg", "pgserver"],
         "sqlite": ["sqlite"],
     },
+    "redis_cache": {
+        True: ["redis", "valkey", "cached"],
+        False: [],
+    },
 }
 
 

@@ -145,9 +145,10 @@ def test_a_service_serves_in_development_and_in_production(
         follow_the_readme(service, development.client)
         assert development.client.send("GET", "/openapi.json")[0] == 200
 
-        database = re.search(r"^DATABASE_URL=(.+)$", development.printed.read_text(), re.MULTILINE)
-        assert database
-        settings = {"DATABASE_URL": database[1], "SECRET_KEY": "0123456789abcdef" * 3}
+        # Where its own servers are.
+        printed = development.printed.read_text()
+        settings = dict(re.findall(r"^([A-Z]+_URL)=(.+)$", printed, re.MULTILINE))
+        settings["SECRET_KEY"] = "0123456789abcdef" * 3
         with started(service, "serve", tmp_path / "serve.log", **settings) as production:
             sign_up_and_look_around(production.client, "grace@example.com")
             assert production.client.send("GET", "/openapi.json")[0] == 404

@@ -8,6 +8,11 @@ def etag(row: Record) -> str:
     return f'"{row.id.hex}-{row.version}"'
 
 
+def tag_headers(tag: str) -> dict[str, str]:
+    """The headers of a tagged response: it may be kept for its caller, and is asked for anew."""
+    return {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+
+
 def matches(header: str, tag: str) -> bool:
     """Whether an If-Match or If-None-Match header names the tag."""
     candidates = {candidate.strip().removeprefix("W/") for candidate in header.split(",")}

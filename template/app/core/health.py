@@ -41,8 +41,9 @@ async def readyz(request: Request) -> Health | Response:
                 await resource.check()
             states[name] = "up"
         except Exception as error:
-            states[name] = "down"
-            log.warning("not_ready", resource=name, error=repr(error))
+            states[name] = "degraded" if resource.optional else "down"
+            if not resource.optional:
+                log.warning("not_ready", resource=name, error=repr(error))
 
     async with create_task_group() as group:
         for resource in resources:

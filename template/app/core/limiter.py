@@ -1,5 +1,7 @@
 """A bound on attempts, counted in this process."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from math import ceil
 from threading import Lock
 from time import monotonic
@@ -21,14 +23,21 @@ class AttemptLimiter:
         self._attempts: dict[str, tuple[float, int]] = {}
         self._lock = Lock()
 
-    def attempt(self, client: str, address: str) -> None:
-        """Count an attempt, which fails until it is known better; raises TooManyAttempts."""
+    @asynccontextmanager
+    async def attempt(self, client: str, address: str) -> AsyncIterator[None]:
+        """An attempt, which counts unless it succeeds; raises TooManyAttempts."""
+        self.count(client, address)
+        yield
+        self.take_back(client, address)
+
+    def count(self, client: str, address: str) -> None:
+        """Count an attempt; raises TooManyAttempts."""
         with self._lock:
             self._count(f"client {client}", self._most_per_client)
             self._count(f"address {address}", self._most_per_address)
 
-    def succeed(self, client: str, address: str) -> None:
-        """Take back the attempt: only those that fail are limited."""
+    def take_back(self, client: str, address: str) -> None:
+        """Forget an attempt that succeeded, and what failed for its address before."""
         with self._lock:
             self._attempts.pop(f"address {address}", None)
             ends, count = self._attempts.get(f"client {client}", (0.0, 0))

@@ -1,12 +1,16 @@
 """The base of what the process holds open: a pool of connections, a client."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from app.settings import Settings
 
 
 class Resource(ABC):
     """A thing that is opened once a process, can be asked how it is, and is closed at the end."""
+
+    # Whether the service serves on without it, only slower.
+    optional: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -24,33 +24,33 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_a_window_ends(attempts: AttemptLimiter, clock: list[float]) -> None:
-    attempts.attempt("here", "ann")
+    attempts.count("here", "ann")
     clock[0] += 290
     with pytest.raises(TooManyAttempts) as raised:
-        attempts.attempt("there", "ann")
+        attempts.count("there", "ann")
     assert raised.value.retry_after_seconds == 10
     clock[0] += 10
-    attempts.attempt("there", "ann")
+    attempts.count("there", "ann")
 
 
 def test_a_client_is_limited_over_all_addresses(attempts: AttemptLimiter) -> None:
     for address in ("ann", "bob", "cid"):
-        attempts.attempt("here", address)
+        attempts.count("here", address)
     with pytest.raises(TooManyAttempts):
-        attempts.attempt("here", "dan")
-    attempts.attempt("there", "dan")
+        attempts.count("here", "dan")
+    attempts.count("there", "dan")
 
 
 def test_success_does_not_count(attempts: AttemptLimiter) -> None:
     for _ in range(10):
-        attempts.attempt("here", "ann")
-        attempts.succeed("here", "ann")
+        attempts.count("here", "ann")
+        attempts.take_back("here", "ann")
 
 
 def test_memory_is_bounded(attempts: AttemptLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limiter, "_MOST_KEYS", 4)
     for number in range(10):
-        attempts.attempt(f"client {number}", f"address {number}")
-    attempts.attempt("client 0", "address 0")
+        attempts.count(f"client {number}", f"address {number}")
+    attempts.count("client 0", "address 0")
     with pytest.raises(TooManyAttempts):
-        attempts.attempt("client 9", "address 9")
+        attempts.count("client 9", "address 9")

@@ -1,0 +1,42 @@
+"""What a read costs a service when the answer is in its cache: `make bench`."""
+
+import json
+import statistics
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.matrix import TEMPLATE, label, runtime_product
+from tests.project import Project
+
+COST = Path(__file__).with_name("cost.py")
+ROUNDS = 3
+
+
+def main() -> None:
+    """Measure the services by turns, so that a slow moment of the machine meets them all."""
+    with TemporaryDirectory() as folder:
+        services = [
+            Project.render(TEMPLATE, Path(folder) / str(number), answers)
+            for number, answers in enumerate(runtime_product())
+            if answers["redis_cache"]
+        ]
+        for service in services:
+            service.run("uv", "sync", "--quiet")
+        figures: dict[str, dict[str, list[float]]] = {}
+        for _ in range(ROUNDS):
+            for service in services:
+                printed = service.run("uv", "run", "python", str(COST), PYTHONPATH=".")
+                costs = figures.setdefault(label(service.answers), {})
+                for name, values in json.loads(printed.splitlines()[-1]).items():
+                    costs.setdefault(name, []).extend(values)
+    print("median of the server's CPU time in µs; x: against /livez")  # noqa: T201
+    for name, costs in figures.items():
+        median = {key: statistics.median(values) for key, values in costs.items()}
+        row = "  ".join(
+            f"{key} {value:.0f} (x{value / median['ping']:.1f})" for key, value in median.items()
+        )
+        print(f"{name:<60} {row}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

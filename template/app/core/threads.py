@@ -1,0 +1,50 @@
+"""What a thread of a route does while it only waits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from anyio import NoEventLoopError, from_thread, to_thread
+
+from app.core.bulkhead import Bulkhead
+
+# However many wait: a thread takes memory too.
+_MOST_THREADS = 200
+
+
+@contextmanager
+def waiting() -> Iterator[bool]:
+    """Let another route have a thread meanwhile; False in a thread that is no route's."""
+    try:
+        lent = from_thread.run_sync(_lend)
+    except NoEventLoopError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        from_thread.run_sync(_take_back, lent)
+
+
+@contextmanager
+def place_in(bulkhead: Bulkhead) -> Iterator[None]:
+    """Wait for a place in a bulkhead and hold it; raises Overloaded."""
+    place = bulkhead.place()
+    with waiting() as in_route:
+        if in_route:
+            from_thread.run(place.__aenter__)
+    try:
+        yield
+    finally:
+        if in_route:
+            from_thread.run(place.__aexit__, None, None, None)
+
+
+def _lend() -> int:
+    threads = to_thread.current_default_thread_limiter()
+    lent = int(threads.total_tokens < _MOST_THREADS)
+    threads.total_tokens += lent
+    return lent
+
+
+def _take_back(lent: int) -> None:
+    to_thread.current_default_thread_limiter().total_tokens -= lent

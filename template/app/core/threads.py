@@ -6,23 +6,26 @@ from contextlib import contextmanager
 from anyio import NoEventLoopError, from_thread, to_thread
 
 from app.core.bulkhead import Bulkhead
+from app.core.errors import Overloaded
 
-# However many wait: a thread takes memory too.
-_MOST_THREADS = 200
+_MOST_THREADS = 1_000
 
 
 @contextmanager
 def waiting() -> Iterator[bool]:
-    """Let another route have a thread meanwhile; False in a thread that is no route's."""
+    """Let another route have a thread meanwhile; False in a thread that is no route's.
+
+    Raises Overloaded: those who hold what it waits for might wait for a thread.
+    """
     try:
-        lent = from_thread.run_sync(_lend)
+        from_thread.run_sync(_lend)
     except NoEventLoopError:
         yield False
         return
     try:
         yield True
     finally:
-        from_thread.run_sync(_take_back, lent)
+        from_thread.run_sync(_take_back)
 
 
 @contextmanager
@@ -39,12 +42,12 @@ def place_in(bulkhead: Bulkhead) -> Iterator[None]:
             from_thread.run(place.__aexit__, None, None, None)
 
 
-def _lend() -> int:
+def _lend() -> None:
     threads = to_thread.current_default_thread_limiter()
-    lent = int(threads.total_tokens < _MOST_THREADS)
-    threads.total_tokens += lent
-    return lent
+    if threads.total_tokens >= _MOST_THREADS:
+        raise Overloaded
+    threads.total_tokens += 1
 
 
-def _take_back(lent: int) -> None:
-    to_thread.current_default_thread_limiter().total_tokens -= lent
+def _take_back() -> None:
+    to_thread.current_default_thread_limiter().total_tokens -= 1

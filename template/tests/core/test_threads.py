@@ -3,6 +3,10 @@
 from concurrent.futures import ThreadPoolExecutor, wait
 from time import monotonic
 
+import pytest
+from anyio import to_thread
+
+from app.core import threads as module
 from app.core.bulkhead import Bulkhead
 from app.core.database import Database
 from app.main import create_app
@@ -27,6 +31,24 @@ def test_what_is_cached_does_not_wait_for_the_database(lasting_url: str) -> None
         assert not wait(waiting, timeout=0.1).done
         status, cached = read(ann.id)
         refused = [future.result() for future in waiting]
+        left = client.portal.call(available) if client.portal else 0
     assert status == 200
     assert {status for status, _ in refused} == {503}
     assert cached < min(moment for _, moment in refused)
+    assert left == 2
+
+
+def test_who_would_wait_for_ever_is_refused(
+    lasting_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_THREADS", 2)
+    app = create_app(make_settings(lasting_url, threadpool_size=2))
+    with serve(app) as client:
+        ann = sign_up(client, "Ann")
+        app.state.components[Database].bulkhead = Bulkhead(0, 60)
+        response = client.get(f"/api/v1/users/{ann.id}", headers=ann.headers)
+    assert response.status_code == 503
+
+
+async def available() -> float:
+    return to_thread.current_default_thread_limiter().total_tokens

@@ -3,10 +3,9 @@
 import json
 import statistics
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from tests.matrix import TEMPLATE, label, runtime_product
-from tests.project import Project
+from benchmarks.services import installed
+from tests.matrix import label
 
 COST = Path(__file__).with_name("cost.py")
 ROUNDS = 3
@@ -14,14 +13,7 @@ ROUNDS = 3
 
 def main() -> None:
     """Measure the services by turns, so that a slow moment of the machine meets them all."""
-    with TemporaryDirectory() as folder:
-        services = [
-            Project.render(TEMPLATE, Path(folder) / str(number), answers)
-            for number, answers in enumerate(runtime_product())
-            if answers["redis_cache"]
-        ]
-        for service in services:
-            service.run("uv", "sync", "--quiet")
+    with installed(lambda answers: answers["redis_cache"]) as services:
         figures: dict[str, dict[str, list[float]]] = {}
         for _ in range(ROUNDS):
             for service in services:

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import os
 import statistics
 import time
+from contextlib import ExitStack
 from importlib import import_module
+from importlib.util import find_spec
 from threading import Event
 
 import httpx2
@@ -56,13 +59,15 @@ async def timed(http: httpx2.AsyncClient) -> float:
 
 
 def main() -> None:
-    """Start the service on a database of its own, probe it, print the figures."""
+    """Start the service on servers of its own, probe it, print the figures."""
     databases, live = import_module("tests.databases"), import_module("tests.live")
-    with (
-        databases.server() as server,
-        databases.database(server) as url,
-        live.running(url) as service,
-    ):
+    with ExitStack() as stack:
+        if find_spec("tests.caches"):
+            caches = import_module("tests.caches")
+            os.environ["REDIS_URL"] = stack.enter_context(caches.server())
+        server = stack.enter_context(databases.server())
+        url = stack.enter_context(databases.database(server))
+        service = stack.enter_context(live.running(url))
         print(json.dumps(asyncio.run(probe(service.url, service.sign_up()))))  # noqa: T201
 
 

@@ -3,10 +3,9 @@
 import json
 import statistics
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from tests.matrix import TEMPLATE, label, runtime_product
-from tests.project import Project
+from benchmarks.services import installed
+from tests.matrix import label
 
 PROBE = Path(__file__).with_name("probe.py")
 ROUNDS = 3
@@ -14,13 +13,7 @@ ROUNDS = 3
 
 def main() -> None:
     """Probe the services by turns, so that a slow moment of the machine meets them all."""
-    with TemporaryDirectory() as folder:
-        services = [
-            Project.render(TEMPLATE, Path(folder) / str(number), answers)
-            for number, answers in enumerate(runtime_product())
-        ]
-        for service in services:
-            service.run("uv", "sync", "--quiet")
+    with installed() as services:
         figures: dict[str, list[dict[str, float]]] = {}
         for _ in range(ROUNDS):
             for service in services:

@@ -3,9 +3,11 @@
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 UV := $(or $(shell command -v uv),.tools/bin/uv)
+# Services that are tested at once: each takes about one core.
+JOBS ?= 2
 COPIER = uv run --quiet copier copy --vcs-ref HEAD --defaults $(ANSWERS:%=--data '%') . demo
 
-.PHONY: help demo variant test bench check fix draw render
+.PHONY: help demo variant test bench check fix draw release render
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -17,12 +19,13 @@ variant: render ## Render a service into demo/ and run its checks and tests; ANS
 	cd demo && uv run --quiet poe check
 	cd demo && uv run --quiet poe test
 
-test: $(UV) ## Render every combination, run every one that differs; ARGS="-k update"
-	uv run pytest $(ARGS)
+test: $(UV) ## Render every combination, run every one that differs; ARGS="-k update", JOBS=1
+	uv run pytest --numprocesses $(JOBS) --maxschedchunk 1 $(ARGS)
 
-bench: $(UV) ## Measure how each service answers under load, and what its cache saves
+bench: $(UV) ## Measure how services answer under load and heavy work, and what a cache saves
 	uv run python -m benchmarks.stall
 	uv run python -m benchmarks.cache
+	uv run python -m benchmarks.jobs
 
 check: $(UV) ## Lint and type-check the template's own code
 	uv run ruff check
@@ -35,6 +38,20 @@ fix: $(UV) ## Mend what ruff can mend
 
 draw: $(UV) ## Redraw the README's pictures from the default service
 	uv run python -m docs.draw
+
+release: $(UV) ## Check all, then tag a release: VERSION=1.2.0
+	@echo "$(VERSION)" | grep -qxE '[0-9]+\.[0-9]+\.[0-9]+' || \
+		{ echo "Say which: make release VERSION=1.2.0"; exit 1; }
+	@test -z "$$(git status --porcelain)" || { echo "Commit what you have changed first."; exit 1; }
+	@grep -q '^## \[$(VERSION)\] - 20' CHANGELOG.md || \
+		{ echo "Give CHANGELOG.md a section: ## [$(VERSION)] - $$(date +%F)"; exit 1; }
+	@! git rev-parse --quiet --verify "refs/tags/v$(VERSION)" >/dev/null || \
+		{ echo "v$(VERSION) is there already, and a release never moves."; exit 1; }
+	$(MAKE) check test
+	git tag --annotate "v$(VERSION)" --message "$(VERSION)"
+	echo "v$(VERSION) $$(git rev-parse HEAD)" >> RELEASES
+	git commit --quiet --message "Record v$(VERSION)" RELEASES
+	@echo "Now: git push --follow-tags"
 
 # What is there was rendered before, and is replaced: answers are not carried over. A folder that
 # is no service, or that somebody keeps in a repository, is not ours to delete.

@@ -60,11 +60,11 @@ def server_of(test: int) -> int:
 
 def main() -> None:
     """Start the service on servers of its own, and print the figures."""
-    databases, caches, live = (
-        import_module(f"tests.{name}") for name in ("databases", "caches", "live")
+    databases, live, servers = (
+        import_module(f"tests.{name}") for name in ("databases", "live", "servers")
     )
     with ExitStack() as stack:
-        os.environ["REDIS_URL"] = stack.enter_context(caches.server())
+        os.environ.update(stack.enter_context(servers.settings()))
         server = stack.enter_context(databases.server())
         database_url = stack.enter_context(databases.database(server))
         service = stack.enter_context(live.running(database_url))

@@ -1,4 +1,4 @@
-"""Run in a rendered service: how it answers while 256 requests want its ten connections."""
+"""Run in a rendered service: how it answers while many requests want its ten connections."""
 
 import asyncio
 import json
@@ -7,12 +7,11 @@ import statistics
 import time
 from contextlib import ExitStack
 from importlib import import_module
-from importlib.util import find_spec
 from threading import Event
 
 import httpx2
 
-REQUESTS = 256
+REQUESTS = (256, 512)
 ROUNDS = 5
 
 
@@ -22,21 +21,23 @@ async def probe(url: str, headers: dict[str, str]) -> dict[str, float]:
     async with httpx2.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=60) as http:
         await http.get("/api/v1/users/me")
         idle = await asyncio.to_thread(watch, url, Event(), 100)
-        loaded: list[float] = []
-        reads: list[float] = []
-        for _ in range(ROUNDS):
-            done = Event()
-            watching = asyncio.create_task(asyncio.to_thread(watch, url, done, 10_000))
-            reads += await asyncio.gather(*(timed(http) for _ in range(REQUESTS)))
-            done.set()
-            loaded += await watching
-    return {
-        "idle": statistics.median(idle),
-        "loaded": statistics.median(loaded),
-        "p99": statistics.quantiles(loaded, n=100)[98],
-        "read": statistics.median(reads),
-        "slowest read": max(reads),
-    }
+        figures = {"idle": statistics.median(idle)}
+        for requests in REQUESTS:
+            loaded: list[float] = []
+            reads: list[float] = []
+            for _ in range(ROUNDS):
+                done = Event()
+                watching = asyncio.create_task(asyncio.to_thread(watch, url, done, 10_000))
+                reads += await asyncio.gather(*(timed(http) for _ in range(requests)))
+                done.set()
+                loaded += await watching
+            figures |= {
+                f"{requests}: loaded": statistics.median(loaded),
+                f"{requests}: p99": statistics.quantiles(loaded, n=100)[98],
+                f"{requests}: read": statistics.median(reads),
+                f"{requests}: slowest read": max(reads),
+            }
+    return figures
 
 
 def watch(url: str, done: Event, most: int) -> list[float]:
@@ -60,11 +61,11 @@ async def timed(http: httpx2.AsyncClient) -> float:
 
 def main() -> None:
     """Start the service on servers of its own, probe it, print the figures."""
-    databases, live = import_module("tests.databases"), import_module("tests.live")
+    databases, live, servers = (
+        import_module(f"tests.{name}") for name in ("databases", "live", "servers")
+    )
     with ExitStack() as stack:
-        if find_spec("tests.caches"):
-            caches = import_module("tests.caches")
-            os.environ["REDIS_URL"] = stack.enter_context(caches.server())
+        os.environ.update(stack.enter_context(servers.settings()))
         server = stack.enter_context(databases.server())
         url = stack.enter_context(databases.database(server))
         service = stack.enter_context(live.running(url))

@@ -12,7 +12,18 @@ from tests.project import Project
 README = TEMPLATE / "README.md"
 
 # What the README does not list: files that any project has.
-COMMON = {".copier-answers.yml", ".env.example", ".gitignore", "README.md"}
+COMMON = {
+    ".copier-answers.yml",
+    ".dockerignore",
+    ".editorconfig",
+    ".env.example",
+    ".gitattributes",
+    ".github",
+    ".gitignore",
+    ".pre-commit-config.yaml",
+    "README.md",
+    "renovate.json",
+}
 
 # A request goes through these, from the outside in; `core` and `settings` stand for all they hold.
 WAY = ["main", "api", "router", "service", "repository", "models", "core", "settings"]

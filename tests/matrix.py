@@ -3,30 +3,73 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from itertools import cycle
+from itertools import combinations, cycle
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-Answers: TypeAlias = Mapping[str, str | bool]
+Answers: TypeAlias = Mapping[str, str | bool | int]
 Question: TypeAlias = Mapping[str, Any]
 
 TEMPLATE = Path(__file__).parents[1]
 
-# Their answers change what is shipped around a service, and nothing that runs in it.
-NOT_RUNTIME = frozenset({"python_version"})
+# Their answers change what is shipped around a service, or numbers, and nothing that runs in it.
+NOT_RUNTIME = frozenset({"ci", "container", "gunicorn_settings", "python_version"})
+
+# Those that have the least and the most.
+SMALLEST: Answers = {
+    "sqlalchemy": "sync",
+    "database": "sqlite",
+    "redis_cache": False,
+    "cpu_jobs": "none",
+    "server": "uvicorn",
+}
+FULLEST: Answers = {
+    "sqlalchemy": "async",
+    "database": "postgresql",
+    "redis_cache": True,
+    "cpu_jobs": "celery",
+    "server": "gunicorn",
+}
 
 
 def every_combination() -> list[Answers]:
-    """Return every combination of the answers to all questions that offer a choice."""
-    return list(_combinations(list(questions().items()), {}, kept=frozenset()))
+    """Return every combination of answers; the Python, which changes a sentence, by turns."""
+    pythons = map(str, choices(questions()["python_version"]))
+    kept = frozenset({"python_version"})
+    combinations = _combinations(list(questions().items()), {}, kept)
+    return [
+        {**answers, "python_version": python} for answers, python in spread(combinations, pythons)
+    ]
 
 
 def runtime_product() -> list[Answers]:
     """Return every combination that runs differently, with all else as by default."""
     return list(_combinations(list(questions().items()), {}, kept=NOT_RUNTIME))
+
+
+def covering() -> list[Answers]:
+    """Return a few services: the smallest, the fullest, and any two answers that go together."""
+    services = runtime_product()
+
+    def pairs(answers: Answers) -> set[Any]:
+        return set(combinations(answers.items(), 2))
+
+    chosen: list[Answers] = [SMALLEST, FULLEST]
+    missing = set().union(*map(pairs, services)) - pairs(SMALLEST) - pairs(FULLEST)
+    while missing:
+        best = max(services, key=lambda answers: len(pairs(answers) & missing))
+        chosen.append(best)
+        missing -= pairs(best)
+    return chosen
+
+
+def is_tested_in_full(answers: Answers) -> bool:
+    """Return whether, of two services that differ by the server alone, this one has its turn."""
+    pair, server = divmod(runtime_product().index(answers), len(choices(questions()["server"])))
+    return pair % 2 == server
 
 
 def switches() -> list[Answers]:

@@ -2,6 +2,7 @@
 
 import ast
 import keyword
+import re
 import sys
 import tomllib
 from collections.abc import Callable
@@ -180,6 +181,19 @@ ODD_DESCRIPTIONS = [
 ]
 
 
+BAD_NUMBERS: list[tuple[str, str | int, str]] = [
+    ("gunicorn_workers", "", 'Say "auto", or a number'),
+    ("gunicorn_workers", "0", 'Say "auto", or a number'),
+    ("gunicorn_workers", "2n+1", 'Say "auto", or a number'),
+    ("gunicorn_timeout", 1, "Use 5 to 3600 seconds"),
+    ("stop_grace", 5, "Use 15 to 3600 seconds"),
+    ("gunicorn_graceful_timeout", 30, "Use 10 to 29 seconds"),
+    ("gunicorn_keep_alive", 0, "Use 1 to 3600 seconds"),
+    ("gunicorn_max_requests", 1, "Use 0, or 100 to 10000000"),
+    ("gunicorn_max_requests_jitter", 50_001, "Use 0 to 50000"),
+]
+
+
 def describe(answer: str) -> str:
     """Name a test by the start of the answer, in printable characters."""
     return ascii(answer[:30])[1:-1]
@@ -211,6 +225,36 @@ def test_the_command_line_refuses_too(answer: str, template: Path, tmp_path: Pat
     with pytest.raises(CommandError, match=r"\nValueError: .+\n\Z"):
         execute([*copy, str(template), "service"], tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("question", "answer", "fault"), BAD_NUMBERS)
+def test_bad_numbers_are_refused(
+    question: str, answer: str | int, fault: str, template: Path, tmp_path: Path
+) -> None:
+    custom: Answers = {"gunicorn_settings": "custom", question: answer}
+    with pytest.raises(ValueError, match=f"'{question}'.*{fault}") as refused:
+        Project.render(template, tmp_path / "service", custom)
+    assert len(str(refused.value).splitlines()) == 1
+    assert not (tmp_path / "service").exists()
+
+
+def test_custom_numbers_are_the_defaults_of_settings(render: Callable[[Answers], Project]) -> None:
+    numbers: dict[str, str | int] = {
+        "gunicorn_workers": "7",
+        "gunicorn_timeout": 41,
+        "stop_grace": 120,
+        "gunicorn_graceful_timeout": 110,
+        "gunicorn_keep_alive": 620,
+        "gunicorn_max_requests": 1234,
+        "gunicorn_max_requests_jitter": 99,
+    }
+    files = render({"gunicorn_settings": "custom", **numbers}).files()
+    shown = set(re.findall(r"^#[A-Z_]+=(\d+)$", files[".env.example"], re.MULTILINE))
+    defaults = set(re.findall(r"default=(\d+)", files["app/settings.py"]))
+    used = {str(number) for name, number in numbers.items() if name != "stop_grace"}
+    assert used <= shown
+    assert used <= defaults
+    assert yaml.safe_load(files[".copier-answers.yml"]).items() >= numbers.items()
 
 
 @pytest.mark.parametrize(("name", "slug"), GOOD_NAMES.items())

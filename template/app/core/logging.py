@@ -1,6 +1,7 @@
 """Structured logs: JSON in production, readable in development."""
 
 import logging.config
+from typing import Any
 
 import structlog
 from structlog.typing import Processor
@@ -17,7 +18,6 @@ _SHARED: list[Processor] = [
 
 def configure_logging(settings: Settings) -> None:
     """Send every log of the process, the libraries' too, through one formatter to stdout."""
-    production = settings.environment == "production"
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -28,34 +28,38 @@ def configure_logging(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "disable_existing_loggers": False,
-            "formatters": {
-                "structured": {
-                    "()": structlog.stdlib.ProcessorFormatter,
-                    "foreign_pre_chain": _SHARED,
-                    "processors": [
-                        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                        *(_json() if production else _console()),
-                    ],
-                }
-            },
-            "handlers": {
-                "stdout": {
-                    "class": "logging.StreamHandler",
-                    "stream": "ext://sys.stdout",
-                    "formatter": "structured",
-                }
-            },
-            "loggers": {
-                # A line for each of its parts, at every command.
-                "alembic.runtime.plugins": {"level": "WARNING"},
-            },
-            "root": {"handlers": ["stdout"], "level": settings.log_level.upper()},
-        }
-    )
+    logging.config.dictConfig(logging_config(settings))
+
+
+def logging_config(settings: Settings) -> dict[str, Any]:
+    """One formatter and one handler for every logger, as `dictConfig` takes it."""
+    production = settings.environment == "production"
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "structured": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": _SHARED,
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    *(_json() if production else _console()),
+                ],
+            }
+        },
+        "handlers": {
+            "stdout": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stdout",
+                "formatter": "structured",
+            }
+        },
+        "loggers": {
+            # A line for each of its parts, at every command.
+            "alembic.runtime.plugins": {"level": "WARNING"},
+        },
+        "root": {"handlers": ["stdout"], "level": settings.log_level.upper()},
+    }
 
 
 def _json() -> list[Processor]:

@@ -1,6 +1,8 @@
 """ASGI middleware: the id, headers and log line of each request, and the limit on its body."""
 
 import re
+import sys
+from asyncio import CancelledError
 from http import HTTPStatus
 from time import perf_counter
 from uuid import uuid4
@@ -13,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.problems import problem
+from app.core.resources import StartError
 
 log = structlog.get_logger()
 
@@ -37,12 +40,19 @@ class RequestMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, _in_a_sentence(send))
             return
         exchange = _Exchange(scope, send, self.headers)
         with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
             try:
                 await self.app(scope, receive, exchange.send)
+            except CancelledError:
+                # Only a server that stops cancels requests: those that take too long.
+                log.error("request_cut", method=scope["method"], path=scope["path"])
+                if exchange.status:
+                    raise
+                cut = problem(503, detail="The service is stopping.", headers={"Retry-After": "1"})
+                await cut(scope, receive, exchange.send)
             finally:
                 exchange.log()
 
@@ -66,6 +76,8 @@ class _Exchange:
             self.status = int(message["status"])
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self.request_id
+            if self.scope["app"].state.draining:
+                headers["Connection"] = "close"
             for name, value in self._headers.items():
                 headers.setdefault(name, value)
         await self._send(message)
@@ -84,6 +96,18 @@ class _Exchange:
             duration_ms=round((perf_counter() - self.started) * 1_000, 2),
             client=client[0] if client else None,
         )
+
+
+def _in_a_sentence(send: Send) -> Send:
+    """Tell of a start that is refused without a traceback."""
+
+    async def tell(message: Message) -> None:
+        refused = sys.exception()
+        if isinstance(refused, StartError):
+            message = {**message, "message": str(refused)}
+        await send(message)
+
+    return tell
 
 
 class CorsMiddleware(CORSMiddleware):
@@ -114,6 +138,9 @@ class ErrorMiddleware:
 
         try:
             await self.app(scope, receive, watch)
+        except StartError:
+            # Told in a sentence already.
+            raise
         except Exception:
             log.exception("unhandled_error")
             if started or scope["type"] != "http":

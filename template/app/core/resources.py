@@ -6,6 +6,10 @@ from typing import ClassVar
 from app.settings import Settings
 
 
+class StartError(Exception):
+    """The service must not start as it is; the message says what to change."""
+
+
 class Resource(ABC):
     """A thing that is opened once a process, can be asked how it is, and is closed at the end."""
 

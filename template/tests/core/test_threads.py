@@ -16,7 +16,7 @@ from tests.conftest import make_settings
 
 
 def test_what_is_cached_does_not_wait_for_the_database(lasting_url: str) -> None:
-    app = create_app(make_settings(lasting_url, threadpool_size=2))
+    app = create_app(make_settings(lasting_url, database_pool_size=1, threadpool_size=2))
     with serve(app) as client, ThreadPoolExecutor(8) as threads:
         ann, *others = [sign_up(client, name) for name in ("Ann", "Bob", "Cid", "Dan", "Eve")]
 
@@ -42,7 +42,7 @@ def test_who_would_wait_for_ever_is_refused(
     lasting_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MOST_THREADS", 2)
-    app = create_app(make_settings(lasting_url, threadpool_size=2))
+    app = create_app(make_settings(lasting_url, database_pool_size=1, threadpool_size=2))
     with serve(app) as client:
         ann = sign_up(client, "Ann")
         app.state.components[Database].bulkhead = Bulkhead(0, 60)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 import pytest
@@ -31,6 +32,12 @@ def test_it_stops_at_the_end(tmp_path: Path) -> None:
     with redis(tmp_path) as url:
         assert up(url)
     wait_until_down(url)
+
+
+def test_it_leaves_its_folder_alone_at_the_end(tmp_path: Path) -> None:
+    for _ in range(5):
+        with TemporaryDirectory(dir=tmp_path) as folder, redis(Path(folder)):
+            pass
 
 
 def test_who_comes_second_shares_it(tmp_path: Path) -> None:

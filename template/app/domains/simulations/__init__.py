@@ -1,0 +1,1 @@
+"""Simulations: the example of work that is heavy for the CPU."""

@@ -1,0 +1,22 @@
+"""The table of simulations."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.core.jobs import Job
+
+
+class Simulation(Job):
+    """A simulation that somebody asked for; it goes when they go."""
+
+    __tablename__ = "simulations"
+
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    paths: Mapped[int]
+    steps: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
+
+    inputs_of: ClassVar[tuple[str, ...]] = ("paths", "steps", "seed")

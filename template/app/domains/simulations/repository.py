@@ -1,0 +1,10 @@
+"""The queries of simulations."""
+
+from app.core.repository import Repository
+from app.domains.simulations.models import Simulation
+
+
+class SimulationRepository(Repository[Simulation]):
+    """The rows of simulations."""
+
+    model = Simulation

@@ -1,0 +1,7 @@
+"""The heavy work of simulations."""
+
+from app.core.jobs import Task
+from app.domains.simulations.compute import simulate
+from app.domains.simulations.models import Simulation
+
+SIMULATE = Task(Simulation, simulate)

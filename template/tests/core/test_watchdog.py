@@ -1,0 +1,28 @@
+"""What blocks the event loop is named while it does."""
+
+import asyncio
+import time
+
+import pytest
+import structlog
+
+from app.core import watchdog
+
+
+def test_it_says_where_the_event_loop_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not the one that other tests have used: that one keeps what it was first configured with.
+    monkeypatch.setattr(watchdog, "log", structlog.get_logger())
+
+    async def main() -> None:
+        with watchdog.watching(0.05):
+            await asyncio.sleep(0.2)
+            assert not logs
+            time.sleep(0.3)  # noqa: ASYNC251
+            await asyncio.sleep(0.1)
+
+    with structlog.testing.capture_logs() as logs:
+        asyncio.run(main())
+    blocked, free = logs
+    assert "time.sleep(0.3)" in blocked["stack"]
+    assert free["event"] == "event_loop_free"
+    assert free["seconds"] == pytest.approx(0.3, abs=0.2)

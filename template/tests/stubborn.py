@@ -1,0 +1,34 @@
+"""A worker with jobs that do not behave."""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from celery.exceptions import SoftTimeLimitExceeded
+
+from app.core.jobs import Task
+from app.domains.simulations.compute import simulate
+from app.domains.simulations.tasks import SIMULATE
+from app.worker import celery
+from tests.workers import STUBBORN_SEED, SUICIDAL_SEED
+
+__all__ = ["celery"]
+
+
+def misbehave(
+    paths: int, steps: int, seed: int, report: Callable[[float], None]
+) -> Mapping[str, Any]:
+    """Simulate, but with one seed for ever, whatever anybody says, and with one have it ended."""
+    report(0.1)
+    if seed == SUICIDAL_SEED:
+        os.kill(os.getpid(), signal.SIGTERM)
+    while seed == STUBBORN_SEED:
+        with suppress(SoftTimeLimitExceeded):
+            sum(range(1_000_000))
+    return simulate(paths, steps, seed, report)
+
+
+Task.known[:] = [replace(SIMULATE, run=misbehave)]

@@ -1,0 +1,150 @@
+"""Jobs in processes of the service, which die in every way they can."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from app.domains.simulations.compute import simulate
+from tests import databases
+from tests.live import Service, running
+from tests.simulations import ENDLESS, LONG, SHORT, Simulator, children, simulator
+
+SETTINGS = {"PROCESS_POOL_SIZE": "1", "JOB_LEASE_SECONDS": "2", "JOB_SWEEP_SECONDS": "0.5"}
+
+
+@pytest.fixture(scope="module")
+def services(server: str) -> Iterator[list[Service]]:
+    """Two processes that serve, each with one for jobs."""
+    with (
+        databases.database(server) as url,
+        running(url, **SETTINGS) as first,
+        running(url, **SETTINGS) as second,
+    ):
+        yield [first, second]
+
+
+@pytest.fixture
+def ann(services: list[Service]) -> Iterator[Simulator]:
+    """Somebody who uses the first."""
+    with simulator(services[0]) as ann:
+        yield ann
+
+
+@pytest.fixture
+def own_url(server: str) -> Iterator[str]:
+    """A database that no other process works for."""
+    with databases.database(server) as url:
+        yield url
+
+
+def processes(service: Service) -> list[int]:
+    """The processes of a service that do jobs."""
+    started = children(service.process.pid)
+    for pid, _ in [*started]:
+        started += children(pid)
+    return [pid for pid, command in started if "spawn_main" in command]
+
+
+def events(services: list[Service]) -> list[str]:
+    return [line["event"] for service in services for line in service.log_lines()]
+
+
+def test_a_job_is_done_as_by_its_function(ann: Simulator) -> None:
+    path = ann.submit(LONG)
+    ann.wait_until_under_way(path)
+    assert ann.state(path)["status"] == "running"
+    state = ann.wait(path)
+    assert (state["status"], state["progress"], state["error"]) == ("succeeded", 1.0, None)
+    assert state["result"] == simulate(**LONG, report=lambda _: None)
+
+
+def test_every_job_is_begun_once(services: list[Service], ann: Simulator) -> None:
+    # Each is logged by the id of the request that asked for it.
+    ids = [uuid4().hex for _ in range(8)]
+    paths = [ann.submit(SHORT | {"paths": 5}, **{"X-Request-ID": each}) for each in ids]
+    results = [ann.wait(path)["result"] for path in paths]
+    assert results == results[:1] * 8
+    lines = [line for service in services for line in service.log_lines()]
+    begun = [line["request_id"] for line in lines if line["event"] == "job_started"]
+    assert [begun.count(each) for each in ids] == [1] * 8
+
+
+def test_what_is_cancelled_stops(ann: Simulator) -> None:
+    under_way = [ann.submit(ENDLESS), ann.submit(ENDLESS)]
+    for path in under_way:
+        ann.wait_until_under_way(path)
+    waiting = ann.submit(ENDLESS)
+    for path in [waiting, *under_way]:
+        ann.cancel(path)
+        assert ann.state(path)["status"] == "cancelled"
+    # There is room for others soon.
+    assert ann.wait(ann.submit(SHORT), seconds=15)["status"] == "succeeded"
+
+
+def test_a_process_that_is_killed_is_replaced(services: list[Service], ann: Simulator) -> None:
+    path = ann.submit(LONG)
+    ann.wait_until_under_way(path)
+    for service in services:
+        for pid in processes(service):
+            os.kill(pid, signal.SIGKILL)
+    assert ann.wait(path)["status"] == "succeeded"
+    assert "job_process_died" in events(services)
+
+
+def test_a_job_that_kills_its_process_is_given_up(own_url: str) -> None:
+    with running(own_url, **SETTINGS, JOB_ATTEMPTS="2") as service, simulator(service) as ann:
+        path = ann.submit(ENDLESS)
+        for _ in range(2):
+            ann.wait_until_under_way(path)
+            for pid in processes(service):
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.5)
+        state = ann.wait(path)
+    assert state["error"] == "It was given up after 2 attempts."
+    assert (state["status"], state["result"]) == ("failed", None)
+
+
+def test_a_job_that_takes_too_long_is_ended(own_url: str) -> None:
+    limit = {"JOB_TIME_LIMIT_SECONDS": "1"}
+    with running(own_url, **SETTINGS, **limit) as service, simulator(service) as ann:
+        state = ann.wait(ann.submit(ENDLESS))
+        assert (state["status"], state["error"]) == ("failed", "It took too long.")
+
+
+def test_another_process_goes_on_when_one_is_killed(own_url: str) -> None:
+    with running(own_url, **SETTINGS) as killed, simulator(killed) as ann:
+        paths = [ann.submit(LONG), ann.submit(SHORT)]
+        ann.wait_until_under_way(paths[0])
+        orphans = processes(killed)
+        killed.process.kill()
+        with running(own_url, **SETTINGS) as other:
+            ann.http.base_url = other.url
+            assert [ann.wait(path)["status"] for path in paths] == ["succeeded"] * 2
+    assert orphans
+    assert not [pid for pid in orphans if Path(f"/proc/{pid}").exists()]
+
+
+def test_what_runs_at_the_end_is_handed_back(own_url: str) -> None:
+    # A lease that outlasts the test: nobody has to be believed dead first. Nor is it an attempt.
+    patient = SETTINGS | {"JOB_LEASE_SECONDS": "600", "JOB_ATTEMPTS": "1"}
+    with running(own_url, PROCESS_POOL_SIZE="0") as reader, simulator(reader) as ann:
+        path = ann.submit(LONG)
+        with running(own_url, **patient) as service:
+            ann.wait_until_under_way(path)
+            # As a terminal and a service manager do: to all processes of the group.
+            for pid in processes(service):
+                os.kill(pid, signal.SIGTERM)
+        assert ann.state(path)["status"] == "queued"
+        # While its process still starts, too.
+        for _ in range(2):
+            with running(own_url, **patient) as service:
+                ann.wait_until_running(path)
+            assert service.process.returncode == 0
+            assert ann.state(path)["status"] == "queued"
+        with running(own_url, **patient):
+            assert ann.wait(path)["status"] == "succeeded"

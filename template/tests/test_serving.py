@@ -1,0 +1,82 @@
+"""Behind a proxy, and when it is told to stop."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx2
+import pytest
+import uvicorn
+from fastapi import Request
+from fastapi.responses import PlainTextResponse
+
+from app.core.server import server_config
+from app.main import create_app
+from tests.conftest import make_settings
+from tests.live import Service, running
+
+FORM = b'{"email": "slow@example.com", "name": "Ann", "password": "correct horse"}'
+
+
+@contextmanager
+def half_a_request(service: Service) -> Iterator[socket.socket]:
+    """A request under way: its last byte is still to come."""
+    url = httpx2.URL(service.url)
+    head = (
+        "POST /api/v1/users HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(FORM)}\r\n\r\n"
+    )
+    with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
+        connection.sendall(head.encode() + FORM[:-1])
+        time.sleep(0.3)
+        yield connection
+
+
+def test_a_stop_answers_what_is_under_way_and_cuts_what_takes_too_long(lasting_url: str) -> None:
+    settings = {"SHUTDOWN_DELAY_SECONDS": "0.5", "GRACEFUL_TIMEOUT_SECONDS": "5.5"}
+    with (
+        running(lasting_url, **settings) as service,
+        half_a_request(service) as ends,
+        half_a_request(service) as endless,
+    ):
+        service.process.terminate()
+        time.sleep(0.2)
+        # Proxies learn that it goes, and everybody else is still served.
+        ready = httpx2.get(f"{service.url}/readyz")
+        assert (ready.status_code, ready.headers["Connection"]) == (503, "close")
+        assert httpx2.get(f"{service.url}/livez").status_code == 200
+        time.sleep(1)
+        ends.sendall(FORM[-1:])
+        answer = ends.recv(65_536).lower()
+        assert answer.startswith(b"http/1.1 201 ")
+        assert b"connection: close" in answer
+        answer = endless.recv(65_536).lower()
+        assert answer.startswith(b"http/1.1 503 ")
+        assert b"retry-after: 1" in answer
+        assert service.process.wait(10) == 0
+        cut = [line for line in service.log_lines() if line["event"] == "request_cut"]
+        assert [(line["method"], line["path"]) for line in cut] == [("POST", "/api/v1/users")]
+        assert "Application shutdown complete." in service.log.read_text()
+
+
+@pytest.mark.parametrize(("trusted", "client"), [("", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.7")])
+def test_only_proxies_are_believed(database_url: str, trusted: str, client: str) -> None:
+    app = create_app(make_settings(database_url, forwarded_allow_ips=trusted))
+
+    @app.get("/client", response_class=PlainTextResponse)
+    async def show(request: Request) -> str:
+        assert request.client
+        return request.client.host
+
+    config = uvicorn.Config(app, **server_config(app.state.settings))
+    config.load()
+
+    async def main() -> str:
+        transport = httpx2.ASGITransport(config.loaded_app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as http:
+            answer = await http.get("/client", headers={"X-Forwarded-For": "203.0.113.7"})
+        return answer.text
+
+    assert asyncio.run(main()) == client

@@ -1,0 +1,176 @@
+"""Jobs in Celery workers, which die in every way they can, as does the broker."""
+
+import os
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+
+from app.core.celery import RUN, build_celery
+from app.domains.simulations.compute import simulate
+from tests import databases
+from tests.conftest import make_settings
+from tests.live import Proxy, Service, running
+from tests.simulations import ENDLESS, LONG, SHORT, Simulator, simulator
+from tests.workers import STUBBORN_SEED, SUICIDAL_SEED, Worker, working
+
+
+@pytest.fixture(scope="module")
+def jobs_url(server: str) -> Iterator[str]:
+    """A database for these tests alone."""
+    with databases.database(server) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Proxy:
+    """The way to the broker."""
+    url = urlsplit(os.environ["BROKER_URL"])
+    return Proxy(url.hostname or "", url.port or 0)
+
+
+@pytest.fixture(scope="module")
+def settings(proxy: Proxy) -> dict[str, str]:
+    """A part of the broker for these tests alone, and no patience."""
+    url = os.environ["BROKER_URL"]
+    return {
+        "BROKER_PREFIX": f"test-{uuid4().hex}",
+        "BROKER_URL": url.replace(f":{urlsplit(url).port}", f":{proxy.port}"),
+        "JOB_LEASE_SECONDS": "2",
+        "JOB_SWEEP_SECONDS": "0.5",
+        "WORKER_CONCURRENCY": "1",
+    }
+
+
+@pytest.fixture(scope="module")
+def service(jobs_url: str, settings: dict[str, str]) -> Iterator[Service]:
+    """The service that takes the jobs."""
+    with running(jobs_url, **settings) as service:
+        yield service
+
+
+@pytest.fixture
+def ann(service: Service) -> Iterator[Simulator]:
+    """Somebody who uses it."""
+    with simulator(service) as ann:
+        yield ann
+
+
+@pytest.fixture(scope="module")
+def shared_worker(jobs_url: str, settings: dict[str, str]) -> Iterator[Worker]:
+    """A worker that several tests use."""
+    with working(jobs_url, **settings) as worker:
+        yield worker
+
+
+def test_a_job_is_done_as_by_its_function(ann: Simulator, shared_worker: Worker) -> None:
+    request_id = uuid4().hex
+    path = ann.submit(LONG, **{"X-Request-ID": request_id})
+    ann.wait_until_under_way(path)
+    assert ann.state(path)["status"] == "running"
+    state = ann.wait(path)
+    assert (state["status"], state["progress"], state["error"]) == ("succeeded", 1.0, None)
+    assert state["result"] == simulate(**LONG, report=lambda _: None)
+    assert shared_worker.begun()[-1] == request_id
+
+
+def test_what_is_cancelled_stops(ann: Simulator, shared_worker: Worker) -> None:
+    under_way = ann.submit(ENDLESS)
+    ann.wait_until_under_way(under_way)
+    waiting = ann.submit(ENDLESS)
+    for path in [waiting, under_way]:
+        ann.cancel(path)
+        assert ann.state(path)["status"] == "cancelled"
+    # There is room for others soon.
+    assert ann.wait(ann.submit(SHORT), seconds=15)["status"] == "succeeded"
+
+
+def test_a_message_that_comes_twice_is_one_run(
+    ann: Simulator, shared_worker: Worker, jobs_url: str, settings: dict[str, str]
+) -> None:
+    names = ("broker_url", "broker_prefix")
+    same = {name: settings[name.upper()] for name in names}
+    celery = build_celery(make_settings(jobs_url, **same))
+    request_id = uuid4().hex
+    path = ann.submit(SHORT, **{"X-Request-ID": request_id})
+    for _ in range(5):
+        celery.send_task(RUN)
+    celery.close()
+    assert ann.wait(path)["status"] == "succeeded"
+    ann.wait(ann.submit(SHORT))
+    assert shared_worker.begun().count(request_id) == 1
+
+
+def test_a_process_that_is_killed_is_replaced(ann: Simulator, shared_worker: Worker) -> None:
+    path = ann.submit(LONG)
+    ann.wait_until_under_way(path)
+    shared_worker.kill_busiest()
+    assert ann.wait(path)["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("how", ["cut", "freeze"])
+def test_a_broker_that_is_away_loses_nothing(
+    ann: Simulator, shared_worker: Worker, proxy: Proxy, how: str
+) -> None:
+    getattr(proxy, how)()
+    try:
+        paths = []
+        for _ in range(3):
+            started = time.monotonic()
+            paths.append(ann.submit(SHORT))
+            assert time.monotonic() - started < 2
+        ready = ann.http.get("/readyz")
+        assert ready.status_code == 200
+    finally:
+        proxy.thaw() if how == "freeze" else proxy.mend()
+    assert [ann.wait(path)["status"] for path in paths] == ["succeeded"] * 3
+
+
+def test_it_stops_in_time_or_hands_back(
+    ann: Simulator, jobs_url: str, settings: dict[str, str], shared_worker: Worker
+) -> None:
+    path = ann.submit(SHORT)
+    ann.wait_until_under_way(path)
+    assert shared_worker.stop() == 0
+    assert ann.state(path)["status"] == "succeeded"
+
+    # A lease that outlasts the test: nobody has to be believed dead first. Nor is it an attempt.
+    path = ann.submit(ENDLESS)
+    patient = settings | {"JOB_LEASE_SECONDS": "600", "JOB_ATTEMPTS": "1"}
+    with working(jobs_url, **patient, WORKER_STOP_SECONDS="1") as worker:
+        ann.wait_until_under_way(path)
+        started = time.monotonic()
+        assert worker.stop() == 0
+        assert time.monotonic() - started < 15
+        assert ann.state(path)["status"] == "queued"
+    ann.cancel(path)
+
+
+def test_another_worker_goes_on_when_one_is_killed(
+    ann: Simulator, jobs_url: str, settings: dict[str, str]
+) -> None:
+    with working(jobs_url, **settings) as killed:
+        path = ann.submit(LONG)
+        ann.wait_until_under_way(path)
+        killed.kill()
+    with working(jobs_url, **settings):
+        assert ann.wait(path)["status"] == "succeeded"
+
+
+def test_a_job_that_does_not_behave_is_ended(
+    ann: Simulator, jobs_url: str, settings: dict[str, str]
+) -> None:
+    limits = {"JOB_TIME_LIMIT_SECONDS": "2", "JOB_KILL_SECONDS": "2"}
+    with working(jobs_url, "tests.stubborn", **settings, **limits) as worker:
+        listens, does_not = ann.submit(ENDLESS), ann.submit(SHORT | {"seed": STUBBORN_SEED})
+        for path in (listens, does_not):
+            state = ann.wait(path)
+            assert (state["status"], state["error"]) == ("failed", "It took too long.")
+        # Nobody else waits for ever for what its process does not survive.
+        paths = [ann.submit(SHORT | {"seed": SUICIDAL_SEED}), ann.submit(SHORT)]
+        ended = [ann.wait(path) for path in paths]
+        assert [state["status"] for state in ended] == ["failed", "succeeded"]
+        assert ended[0]["error"] == "It was given up after 3 attempts."
+        assert worker.log.read_text().count("Hard time limit (4.0s) exceeded") == 1

@@ -1,0 +1,83 @@
+"""Celery workers, as processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tests.live import production
+from tests.simulations import children
+
+# What `tests.stubborn` does for them does not end, or ends its process.
+STUBBORN_SEED = 13
+SUICIDAL_SEED = 14
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker, its processes, and where its log is."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """What it logged."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line[:1] == "{"]
+
+    def begun(self) -> list[str]:
+        """The ids of the requests whose jobs it began."""
+        lines = self.log_lines()
+        return [line["request_id"] for line in lines if line["event"] == "job_started"]
+
+    def stop(self) -> int:
+        """Tell it to stop; gives its exit code."""
+        self.process.terminate()
+        return self.process.wait(timeout=30)
+
+    def kill(self) -> None:
+        """End all of its processes without a farewell."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def kill_busiest(self) -> None:
+        """End the one of its processes that has computed the most."""
+        os.kill(children(self.process.pid)[0][0], signal.SIGKILL)
+
+
+@contextmanager
+def working(database_url: str, app: str = "app.worker", **settings: str) -> Iterator[Worker]:
+    """A worker, with a beat of its own, once it is ready."""
+    command = [sys.executable, "-m", "celery", "--app", app, "worker", "--beat"]
+    # Not from our folder: a `.env` in it is the developer's.
+    with TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--without-gossip", "--without-mingle"],
+            cwd=folder,
+            env=production(database_url, **settings),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        worker = Worker(process, Path(log.name))
+        try:
+            _wait(worker)
+            yield worker
+        finally:
+            with suppress(ProcessLookupError):
+                worker.kill()
+
+
+def _wait(worker: Worker) -> None:
+    deadline = time.monotonic() + 30
+    while " ready." not in worker.log.read_text():
+        if time.monotonic() > deadline or worker.process.poll() is not None:
+            raise RuntimeError(worker.log.read_text())
+        time.sleep(0.05)

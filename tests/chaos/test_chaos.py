@@ -1,0 +1,532 @@
+"""A service in production while its processes, its database and its clients misbehave."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from scripts.postgres import ENVIRONMENT, postgres
+from scripts.postgres_tools import tool
+from scripts.processes import run_apart
+from tests import databases
+from tests.live import ROOT, SERVE, Proxy, Service, production, running
+
+GUNICORN = (ROOT / "gunicorn.conf.py").exists()
+ME = "/api/v1/users/me"
+REVISION = '''"""Chaos: an index that is built while others use its table."""
+
+from time import sleep
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    with op.get_context().autocommit_block():
+        sleep(2)
+        op.create_index("ix_chaos", "users", ["name"], postgresql_concurrently=True)
+
+
+def downgrade() -> None:
+    op.drop_index("ix_chaos", "users")
+'''
+
+
+def workers(number: int) -> dict[str, str]:
+    """As many processes, where there can be several."""
+    return {"WEB_CONCURRENCY": str(number)} if GUNICORN else {}
+
+
+def client(service: Service, **options: Any) -> httpx2.AsyncClient:
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+    return httpx2.AsyncClient(
+        base_url=service.url, limits=limits, timeout=40, verify=False, **options
+    )
+
+
+def pids(service: Service) -> list[int]:
+    """The processes of gunicorn that serve."""
+    ps = ["ps", "-o", "pid=", "--ppid", str(service.process.pid)]
+    listed = subprocess.run(ps, capture_output=True, text=True, check=True).stdout
+    return sorted(map(int, listed.split()))
+
+
+def events(service: Service) -> Counter[str]:
+    return Counter(line["event"] for line in service.log_lines())
+
+
+class Load:
+    """Clients that ask again and again, each on a connection of its own."""
+
+    def __init__(self, service: Service, number: int, path: str = ME) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.last_bad = 0.0
+        self._service, self._number, self._path = service, number, path
+        self._headers = service.sign_up()
+        self._over = False
+
+    async def __aenter__(self) -> "Load":
+        self._tasks = [asyncio.create_task(self._ask()) for _ in range(self._number)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._over = True
+        await asyncio.gather(*self._tasks)
+
+    async def _ask(self) -> None:
+        async with client(self._service, headers=self._headers) as http:
+            while not self._over:
+                try:
+                    answer = await http.get(self._path)
+                    outcome = str(answer.status_code)
+                    if outcome == "503" and "Retry-After" not in answer.headers:
+                        outcome = "503 without Retry-After"
+                except httpx2.TransportError as error:
+                    outcome = type(error).__name__
+                self.outcomes[outcome] += 1
+                if outcome != "200":
+                    self.last_bad = time.monotonic()
+                    await asyncio.sleep(0.05)
+
+
+def test_a_stop_under_load_answers_what_was_accepted(lasting_url: str) -> None:
+    number = 200
+
+    async def main(service: Service) -> tuple[list[int], Counter[str]]:
+        async with client(service) as http:
+            async with Load(service, 16) as load:
+                path = "/api/v1/chaos/wait?seconds=3"
+                requests = [asyncio.create_task(http.get(path)) for _ in range(number)]
+                await asyncio.sleep(2)
+                service.process.terminate()
+                # As a proxy, which sends nothing more when it has noticed that this is not ready.
+                await asyncio.sleep(1)
+            return [answer.status_code for answer in await asyncio.gather(*requests)], load.outcomes
+
+    settings = {"GRACEFUL_TIMEOUT_SECONDS": "15", "SHUTDOWN_DELAY_SECONDS": "2"}
+    with running(lasting_url, **workers(2), **settings, THREADPOOL_SIZE="250") as service:
+        answers, others = asyncio.run(main(service))
+        assert answers == [200] * number
+        assert others.keys() == {"200"}, others
+        assert service.process.wait(15) == 0
+        assert events(service)["Application shutdown complete."] == (2 if GUNICORN else 1)
+
+
+def test_it_is_unready_before_it_stops(lasting_url: str) -> None:
+    # An empty variable is as none.
+    with running(lasting_url, WEB_CONCURRENCY="", SHUTDOWN_DELAY_SECONDS="2") as service:
+        with httpx2.Client(base_url=service.url) as http:
+            assert http.get("/livez").headers.get("Connection") != "close"
+            service.process.terminate()
+            time.sleep(0.5)
+            ready = httpx2.get(f"{service.url}/readyz")
+            assert (ready.status_code, ready.headers["Connection"]) == (503, "close")
+            assert httpx2.get(f"{service.url}/livez").status_code == 200
+            # On the connection from before, too.
+            assert http.get("/livez").headers["Connection"] == "close"
+        assert service.process.wait(10) == 0
+
+
+def test_a_request_that_takes_too_long_is_cut_and_named(lasting_url: str) -> None:
+    with running(lasting_url, **workers(1), GRACEFUL_TIMEOUT_SECONDS="6") as service:
+
+        async def main() -> httpx2.Response:
+            async with client(service) as http:
+                request = asyncio.create_task(http.get("/api/v1/chaos/wait?seconds=30"))
+                await asyncio.sleep(0.5)
+                service.process.terminate()
+                return await request
+
+        started = time.monotonic()
+        answer = asyncio.run(main())
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        assert service.process.wait(10) == 0
+        assert time.monotonic() - started < 7
+        cut = [line for line in service.log_lines() if line["event"] == "request_cut"]
+        assert [line["path"] for line in cut] == ["/api/v1/chaos/wait"]
+        assert events(service)["Application shutdown complete."] == 1
+
+
+def test_a_start_that_waits_for_the_database_can_be_stopped(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    nowhere = "postgresql://127.0.0.1:1/nowhere"
+    environment = production(nowhere, DATABASE_START_TIMEOUT_SECONDS="60", PORT=port)
+    printed = tmp_path / "log"
+    with printed.open("wb") as log, subprocess.Popen(SERVE, env=environment, stdout=log) as process:
+        deadline = time.monotonic() + 30
+        while "retry_scheduled" not in printed.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_a_database_that_answers_nobody_does_not_delay_the_stop(lasting_url: str) -> None:
+    async def main(service: Service) -> None:
+        async with client(service, headers=service.sign_up()) as http:
+            await asyncio.gather(*(http.get(ME) for _ in range(32)))
+
+    parts = urlsplit(lasting_url)
+    proxy = Proxy(parts.hostname or "", parts.port or 0)
+    way = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{proxy.port}")).geturl()
+    with running(way, **workers(1), GRACEFUL_TIMEOUT_SECONDS="6") as service:
+        asyncio.run(main(service))
+        proxy.freeze()
+        started = time.monotonic()
+        service.process.terminate()
+        service.process.wait(15)
+        assert time.monotonic() - started < 7
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_a_restart_of_the_database_is_only_503s(tmp_path: Path, number: int) -> None:
+    async def main(service: Service) -> tuple[Counter[str], float]:
+        async with Load(service, 24) as load:
+            await asyncio.sleep(1)
+            pg_ctl = [*tool(tmp_path / "data", "pg_ctl"), "--pgdata=data"]
+            restart = [*pg_ctl, "restart", "--mode=immediate", "--log=log"]
+            failure = await asyncio.to_thread(run_apart, tmp_path, restart, ENVIRONMENT)
+            assert not failure
+            back = time.monotonic()
+            await asyncio.sleep(5)
+        return load.outcomes, load.last_bad - back
+
+    with (
+        postgres(tmp_path, durable=False) as server,
+        databases.database(server) as url,
+        running(url, **workers(number)) as service,
+    ):
+        outcomes, seconds = asyncio.run(main(service))
+    assert outcomes.keys() <= {"200", "503"}, outcomes
+    assert seconds < 5
+
+
+def test_a_connection_that_is_ended_costs_one_request(lasting_url: str) -> None:
+    ended = 0
+
+    async def main(service: Service) -> Counter[str]:
+        nonlocal ended
+        async with Load(service, 16) as load:
+            for _ in range(10):
+                await asyncio.sleep(0.2)
+                ended += await asyncio.to_thread(end_a_backend, lasting_url)
+        return load.outcomes
+
+    with running(lasting_url, **workers(2)) as service:
+        outcomes = asyncio.run(main(service))
+    assert ended == 10
+    assert outcomes.keys() <= {"200", "503"}, outcomes
+    assert outcomes["503"] <= ended
+
+
+def test_512_requests_at_once_are_answered_and_stall_nobody(lasting_url: str) -> None:
+    async def main(service: Service, number: int) -> list[int]:
+        async with client(service, headers=service.sign_up()) as http:
+            answers = await asyncio.gather(*(http.get(ME) for _ in range(number)))
+            return [answer.status_code for answer in answers]
+
+    with running(lasting_url, **workers(2)) as service:
+        for number in (256, 512):
+            with probing(service) as waits:
+                assert asyncio.run(main(service, number)) == [200] * number
+            # Not a measurement: a service that stalls takes seconds.
+            assert statistics.median(waits) < 0.5
+            assert max(waits) < 3
+
+
+def test_what_fits_exactly_starts_and_never_asks_for_more(lasting_url: str) -> None:
+    async def main(service: Service) -> Counter[str]:
+        async with Load(service, 512) as load:
+            await asyncio.sleep(5)
+        return load.outcomes
+
+    with role(lasting_url, limit=12) as url:
+        budget = {"DATABASE_CONNECTION_BUDGET": "12"}
+        with running(url, **workers(4), **budget, LOG_LEVEL="warning") as service:
+            outcomes = asyncio.run(main(service))
+            assert outcomes.keys() <= {"200", "503"}, outcomes
+            assert outcomes["200"] > 100
+            assert "too many" not in service.log.read_text()
+
+        pool = "3" if GUNICORN else "12"
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        environment = production(url, **workers(4), DATABASE_POOL_SIZE=pool, PORT=port)
+        refused = subprocess.run(
+            SERVE, env=environment, capture_output=True, check=False, text=True
+        )
+        sum_ = "1 replicas x 4 processes x 4" if GUNICORN else "1 replicas x 1 processes x 13"
+        assert refused.returncode == 3
+        assert f"({sum_} connections for requests), and 12 is the most" in refused.stdout
+        assert "Traceback" not in refused.stdout + refused.stderr
+        assert '"exception"' not in refused.stdout
+
+
+def test_migrations_that_begin_at_once_are_one_with_a_concurrent_index(server: str) -> None:
+    revision = ROOT / "migrations/versions/0002_chaos.py"
+    revision.write_text(REVISION)
+    try:
+        with databases.database(server) as url:
+            databases.migrate(url, "base")
+            command = [sys.executable, "-m", "alembic", "upgrade", "head"]
+            settings = production(url)
+            started = [
+                subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, text=True)
+                for _ in range(10)
+            ]
+            printed = [process.communicate(timeout=120)[0] for process in started]
+            assert [process.returncode for process in started] == [0] * 10, printed
+            assert "".join(printed).count("Running upgrade 0001 -> 0002") == 1
+    finally:
+        revision.unlink()
+
+
+# Not skipped without it: nobody needs it to work on the template, and the CI installs it.
+if shutil.which("pgbouncer"):
+
+    def test_pgbouncer_may_lend_another_connection_for_each_transaction(
+        server: str,
+    ) -> None:
+        async def main(service: Service) -> Counter[str]:
+            async with Load(service, 32) as reads, Load(service, 8, "/api/v1/users") as pages:
+                for _ in range(20):
+                    service.sign_up()
+                    await asyncio.sleep(0.1)
+            return reads.outcomes + pages.outcomes
+
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            databases.database(server) as direct,
+            pgbouncer(direct, Path(folder)) as url,
+        ):
+            databases.migrate(direct, "base")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("DATABASE_PGBOUNCER", "true")
+                databases.migrate(url, "head")
+            with running(url, **workers(2), DATABASE_PGBOUNCER="true") as service:
+                outcomes = asyncio.run(main(service))
+                assert outcomes.keys() == {"200"}, service.log.read_text()[-3_000:]
+                assert httpx2.get(f"{service.url}/readyz").status_code == 200
+
+
+if GUNICORN:
+
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_a_process_that_has_served_enough_is_replaced_unnoticed(
+        lasting_url: str, number: int
+    ) -> None:
+        async def main(service: Service) -> Counter[str]:
+            async with Load(service, 16) as load:
+                deadline = time.monotonic() + 60
+                while events(service)["Application shutdown complete."] < 3:
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.5)
+            return load.outcomes
+
+        enough = {"GUNICORN_MAX_REQUESTS": "400", "GUNICORN_MAX_REQUESTS_JITTER": "100"}
+        with running(lasting_url, **workers(number), **enough) as service:
+            outcomes = asyncio.run(main(service))
+            assert outcomes.keys() == {"200"}, outcomes
+
+    def test_one_that_has_served_enough_serves_on_until_its_last_request_is_answered(
+        lasting_url: str,
+    ) -> None:
+        enough = {"GUNICORN_MAX_REQUESTS": "5", "GUNICORN_MAX_REQUESTS_JITTER": "0"}
+        with running(lasting_url, **workers(1), **enough) as service:
+
+            async def main() -> float:
+                async with client(service) as http:
+                    slow = asyncio.create_task(http.get("/api/v1/chaos/wait?seconds=10"))
+                    slowest = 0.0
+                    while not slow.done():
+                        started = time.monotonic()
+                        assert (await http.get("/livez")).status_code == 200
+                        slowest = max(slowest, time.monotonic() - started)
+                        await asyncio.sleep(0.2)
+                    assert (await slow).status_code == 200
+                    return slowest
+
+            assert asyncio.run(main()) < 5
+
+    def test_a_process_that_is_killed_is_replaced(lasting_url: str) -> None:
+        async def main(service: Service) -> Counter[str]:
+            async with Load(service, 16) as load:
+                await asyncio.sleep(1)
+                before = pids(service)
+                os.kill(before[0], signal.SIGKILL)
+                await asyncio.sleep(1)
+                at_that_moment = load.outcomes.copy()
+                deadline = time.monotonic() + 30
+                while len(after := pids(service)) < 2 or before[0] in after:
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.1)
+                await asyncio.sleep(2)
+            assert (load.outcomes - at_that_moment).keys() == {"200"}
+            return load.outcomes
+
+        with running(lasting_url, **workers(2)) as service:
+            outcomes = asyncio.run(main(service))
+            assert outcomes["200"] > 100
+
+    def test_a_start_that_fails_in_every_process_ends_in_order(lasting_url: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        moment = str(time.time() + 5)
+        environment = production(lasting_url, **workers(4), CHAOS_END_AT=moment, PORT=port)
+        ended = subprocess.run(SERVE, env=environment, capture_output=True, check=False, text=True)
+        assert ended.returncode == 3
+        assert "Worker failed to boot" in ended.stdout
+        assert "Traceback" not in ended.stdout + ended.stderr
+
+    def test_a_process_whose_event_loop_is_blocked_is_replaced(lasting_url: str) -> None:
+        limit = 3
+        settings = {"GUNICORN_TIMEOUT_SECONDS": str(limit)}
+        began = time.monotonic()
+        with running(lasting_url, **workers(1), **settings) as service:
+            start = time.monotonic() - began
+
+            async def main() -> float:
+                async with client(service) as http:
+                    path = "/api/v1/chaos/block?seconds=30"
+                    blocked = asyncio.create_task(http.get(path))
+                    await asyncio.sleep(0.5)
+                    started = time.monotonic()
+                    assert (await http.get("/livez")).status_code == 200
+                    with pytest.raises(httpx2.TransportError):
+                        await blocked
+                    return time.monotonic() - started
+
+            # A second until the next look at it, and a new process; on an idle machine that is 3 s.
+            assert asyncio.run(main()) < limit + 2 + start
+            stuck = [e for e in service.log_lines() if e["event"] == "event_loop_blocked"]
+            assert "time.sleep(seconds)" in stuck[0]["stack"]
+            assert "WORKER TIMEOUT" in service.log.read_text()
+else:
+
+    def test_a_blocked_event_loop_is_named(lasting_url: str) -> None:
+        with running(lasting_url) as service:
+            httpx2.get(f"{service.url}/api/v1/chaos/block?seconds=3")
+            stuck = [e for e in service.log_lines() if e["event"] == "event_loop_blocked"]
+            assert "time.sleep(seconds)" in stuck[0]["stack"]
+            time.sleep(1.5)
+            assert events(service)["event_loop_free"] == 1
+
+
+PROBER = """
+import http.client, sys, time
+connection = http.client.HTTPConnection(sys.argv[1], timeout=10)
+while True:
+    started = time.perf_counter()
+    connection.request("GET", "/livez")
+    assert connection.getresponse().read()
+    print(time.perf_counter() - started, flush=True)
+    time.sleep(0.01)
+"""
+
+
+@contextmanager
+def probing(service: Service) -> Iterator[list[float]]:
+    """Ask whether it lives, from another process; gives the seconds of each answer at the end."""
+    waits: list[float] = []
+    command = [sys.executable, "-c", PROBER, urlsplit(service.url).netloc]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as prober:
+        assert prober.stdout is not None
+        prober.stdout.readline()
+        yield waits
+        assert prober.poll() is None
+        prober.terminate()
+        waits += map(float, prober.stdout)
+
+
+@contextmanager
+def pgbouncer(url: str, folder: Path) -> Iterator[str]:
+    """A PgBouncer that lends two connections, each for a transaction; gives its URL."""
+    parts = urlsplit(url)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (folder / "pgbouncer.ini").write_text(
+        f"""
+        [databases]
+        * = host={parts.hostname} port={parts.port} user={parts.username} password={parts.password}
+        [pgbouncer]
+        listen_addr = 127.0.0.1
+        listen_port = {port}
+        unix_socket_dir =
+        auth_type = any
+        pool_mode = transaction
+        default_pool_size = 2
+        max_client_conn = 500
+        """.replace("\n        ", "\n")
+    )
+    folder.chmod(0o755)
+    as_user = ["-u", "nobody"] if os.geteuid() == 0 else []
+    command = ["pgbouncer", *as_user, str(folder / "pgbouncer.ini")]
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
+        try:
+            time.sleep(0.5)
+            assert process.poll() is None, (folder / "log").read_text()
+            yield parts._replace(netloc=f"{parts.username}@127.0.0.1:{port}").geturl()
+        finally:
+            process.terminate()
+
+
+def end_a_backend(url: str) -> int:
+    """End one of the database's connections that is not ours."""
+    statement = (
+        "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity WHERE "
+        "datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client "
+        "backend' ORDER BY random() LIMIT 1) AS one"
+    )
+    return int(ask(url, statement))
+
+
+@contextmanager
+def role(url: str, limit: int) -> Iterator[str]:
+    """A role that may have so many connections; gives its URL."""
+    ask(url, f"CREATE ROLE few LOGIN PASSWORD 'few' CONNECTION LIMIT {limit}")
+    ask(url, "GRANT ALL ON ALL TABLES IN SCHEMA public TO few")
+    parts = urlsplit(url)
+    yield parts._replace(netloc=f"few:few@{parts.hostname}:{parts.port}").geturl()
+    ask(url, "DROP OWNED BY few")
+    ask(url, "DROP ROLE few")
+
+
+def ask(url: str, statement: str) -> Any:
+    """Have the database execute a statement, outside of an event loop; gives what it answers."""
+    if find_spec("asyncpg"):
+        return asyncio.run(_ask(url, statement))
+    import psycopg  # noqa: PLC0415
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        row = cursor.fetchone() if cursor.description else None
+        return row and row[0]
+
+
+async def _ask(url: str, statement: str) -> Any:
+    import asyncpg  # noqa: PLC0415
+
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()

@@ -1,0 +1,36 @@
+"""Services in production, while their processes, databases and clients misbehave."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.matrix import Answers, label, runtime_product
+from tests.project import Project
+
+CHAOS = Path(__file__).parent / "chaos"
+# Each way of serving, each way of waiting for the database, and nothing else.
+ALIKE: Answers = {"database": "postgresql", "redis_cache": False, "cpu_jobs": "none"}
+SERVICES = [answers for answers in runtime_product() if answers.items() >= ALIKE.items()]
+
+
+@pytest.mark.parametrize("answers", SERVICES, ids=label)
+def test_a_service_withstands_it(
+    answers: Answers, install: Callable[[Answers], Project], tmp_path: Path
+) -> None:
+    installed = install(answers)
+    folder = tmp_path / "service"
+    shutil.copytree(installed.folder, folder, ignore=shutil.ignore_patterns(".venv"))
+    service = Project(folder, answers)
+    domain = service.folder / "app/domains/chaos"
+    domain.mkdir()
+    (domain / "__init__.py").write_text('"""Chaos."""\n')
+    shutil.copy(CHAOS / f"{answers['sqlalchemy']}_router.py", domain / "router.py")
+    shutil.copy(CHAOS / "test_chaos.py", service.folder / "tests/test_chaos.py")
+    python = str(installed.folder / ".venv/bin/python")
+    service.run(python, "-m", "ruff", "check")
+    service.run(python, "-m", "ruff", "format", "--check")
+    printed = service.run(python, "-m", "pytest", "-p", "no:logging", "tests/test_chaos.py")
+    assert re.search(r"\b\d+ passed", printed)

@@ -1,0 +1,178 @@
+"""Bring what a template changed to a service: Git merges both, in a folder aside.
+
+Nothing of the user's Git takes part but the files of the last commit: no settings, no filters.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scripts.template import ANSWERS, ROOT, Failed, git, run
+
+REVISIONS = "migrations/versions/"
+AS_THEY_ARE = "* !text !eol !ident !filter !working-tree-encoding !diff !merge"
+
+
+@dataclass
+class Outcome:
+    """What came out of it: how each file changes, and what somebody should know."""
+
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    carried: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    revisions: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+
+
+class Merge:
+    """A repository aside, where the service is a branch and the new version is another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        # Theirs, whatever new repositories have here: this one reads its objects.
+        hashes = git("rev-parse", "--show-object-format")
+        self._git("init", "--quiet", f"--object-format={hashes}")
+        store = Path(ROOT, git("rev-parse", "--git-path", "objects")).resolve()
+        for path, text in (("objects/info/alternates", store), ("info/attributes", AS_THEY_ARE)):
+            file = folder / ".git" / path
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(f"{text}\n")
+
+    def run(self, old: Path, new: Path) -> Outcome:
+        """Merge what the new version renders into the service, from what the old one renders."""
+        out = Outcome()
+        mine = git("rev-parse", "HEAD:./")
+        before, theirs = self._tree(old), self._tree(new)
+        renamed = self._renamed(before, theirs, mine)
+        base = self._commit(self._rename(before, renamed))
+        ours = self._commit(self._rename(mine, renamed), base)
+        came = self._commit(theirs, base)
+
+        # Whatever is there already was renamed above, and nobody else's files are taken for others.
+        self._git("reset", "--quiet", "--hard", ours)
+        options = ["--quiet", "--no-ff", "--no-commit", "--strategy-option=no-renames"]
+        merged = self._git("merge", *options, came, check=False)
+        if not (self.folder / ".git/MERGE_HEAD").exists() and ours != came:
+            raise Failed(f"Git cannot merge them:\n{merged}")
+        self._git("checkout", came, "--", ANSWERS)
+        self._settle(out)
+        brought = self._names(theirs) - self._names(base) - self._names(ours)
+        self._leave_out(out, brought, folders(self._names(before)) - folders(self._names(mine)))
+        self._keep_revisions(out, ours)
+
+        edited = self._status(before, mine)
+        out.carried = [f"{a} -> {b}" for a, b in sorted(renamed.items()) if edited.get(a) == "M"]
+        self._git("add", "--all", "--force")
+        for path, what in sorted(self._status(mine, self._git("write-tree")).items()):
+            {"A": out.added, "D": out.dropped}.get(what, out.changed).append(path)
+        return out
+
+    def write(self, out: Outcome) -> None:
+        """Make the service what came out."""
+        for path in out.dropped:
+            delete(path)
+        for path in (*out.changed, *out.added):
+            (ROOT / path).unlink(missing_ok=True)
+            (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(self.folder / path, ROOT / path, follow_symlinks=False)
+
+    def _settle(self, out: Outcome) -> None:
+        """Decide what Git leaves open, where a file is gone on one side; the rest has marks."""
+        stages: dict[str, set[str]] = {}
+        for entry in filter(None, self._git("ls-files", "--unmerged", "-z").split("\0")):
+            how, _, path = entry.partition("\t")
+            stages.setdefault(path, set()).add(how.split()[2])
+        for path, present in stages.items():
+            if present == {"1", "3"}:
+                self._git("rm", "--quiet", "--force", "--", path)
+                out.left_out.append(path)
+            elif present == {"1", "2"} and path.startswith(REVISIONS):
+                out.revisions.append(path)
+            elif present == {"1", "2"}:
+                (self.folder / path).rename(self.folder / f"{path}.kept")
+                out.kept.append(f"{path}.kept")
+            else:
+                out.conflicts.append(path)
+
+    def _leave_out(self, out: Outcome, brought: set[str], gone: set[str]) -> None:
+        """Where a folder was deleted, nobody wants more of it."""
+        for path in sorted(brought):
+            if gone & folders({path}) and (self.folder / path).exists():
+                (self.folder / path).unlink()
+                out.left_out.append(path)
+
+    def _keep_revisions(self, out: Outcome, ours: str) -> None:
+        """Databases may be at what the template no longer has."""
+        for path in sorted(self._names(ours)):
+            if path.startswith(REVISIONS) and not (self.folder / path).exists():
+                self._git("checkout", ours, "--", path)
+                out.revisions.append(path)
+
+    def _renamed(self, before: str, theirs: str, mine: str) -> dict[str, str]:
+        """What the template calls the user's files now, where nothing else is called so."""
+        compared = ["diff", "--find-renames", "--diff-filter=R", "--name-status", "-z"]
+        words = self._git(*compared, before, theirs).split("\0")
+        names = self._names(mine)
+        taken = names | folders(names)
+        pairs = dict(zip(words[1::3], words[2::3], strict=False))
+        return {old: new for old, new in pairs.items() if new not in taken}
+
+    def _rename(self, tree: str, renamed: dict[str, str]) -> str:
+        self._git("read-tree", tree)
+        for entry in filter(None, self._git("ls-files", "--stage", "-z").split("\0")):
+            how, _, path = entry.partition("\t")
+            if path in renamed:
+                mode, blob, _ = how.split()
+                self._git("update-index", "--force-remove", "--", path)
+                self._git("update-index", "--add", "--cacheinfo", f"{mode},{blob},{renamed[path]}")
+        return self._git("write-tree")
+
+    def _tree(self, folder: Path) -> str:
+        """Store a folder."""
+        self._git("read-tree", "--empty")
+        self._git(f"--work-tree={folder}", "add", "--all", "--force", ".", cwd=folder)
+        return self._git("write-tree")
+
+    def _commit(self, tree: str, *parents: str) -> str:
+        before = [word for parent in parents for word in ("-p", parent)]
+        return self._git("commit-tree", "-m", "As it is", *before, tree)
+
+    def _names(self, tree: str) -> set[str]:
+        return set(self._git("ls-tree", "-r", "-z", "--name-only", tree).split("\0")) - {""}
+
+    def _status(self, before: str, after: str) -> dict[str, str]:
+        """How each file differs: A for added, M for modified, D for deleted, T for another type."""
+        compared = ["diff", "--no-renames", "--name-status", "-z", before, after]
+        words = self._git(*compared).split("\0")
+        return dict(zip(words[1::2], words[::2], strict=False))
+
+    def _git(self, *arguments: str, cwd: Path | None = None, check: bool = True) -> str:
+        own = {
+            "GIT_DIR": str(self.folder / ".git"),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+        }
+        somebody = ["-c", "user.name=update", "-c", "user.email=update"]
+        command = ["git", *somebody, *arguments]
+        done = run(*command, cwd=cwd or self.folder, check=check, **own)
+        return done.stdout.rstrip("\n")
+
+
+def folders(paths: set[str]) -> set[str]:
+    """Every folder that they are in."""
+    return {str(above) for path in paths for above in Path(path).parents} - {"."}
+
+
+def delete(path: str) -> None:
+    """Delete a file of the service, and the folders that are empty then."""
+    (ROOT / path).unlink(missing_ok=True)
+    for folder in (ROOT / path).parents:
+        if folder == ROOT or (folder.exists() and any(folder.iterdir())):
+            break
+        if folder.exists():
+            folder.rmdir()

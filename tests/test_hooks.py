@@ -1,0 +1,618 @@
+"""What a service ships to update itself: an update loses nothing, and can be undone."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.matrix import FULLEST, SMALLEST, Answers, label
+from tests.project import CommandError, Project, clean_environment, execute
+from tests.test_update import commit, copy, git
+
+COPIER = f"{sys.executable} -m copier"
+USER = {
+    "GIT_AUTHOR_NAME": "Ada",
+    "GIT_AUTHOR_EMAIL": "ada@example.com",
+    "GIT_COMMITTER_NAME": "Ada",
+    "GIT_COMMITTER_EMAIL": "ada@example.com",
+}
+
+
+# Ends itself as its machine would, when it has written some files.
+KILLED = """
+import os, shutil, signal
+from scripts import update
+copy, done = shutil.copy2, []
+def write(*arguments, **options):
+    if len(done) == {written}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    done.append(copy(*arguments, **options))
+shutil.copy2 = write
+update.main(["--no-checks"])
+"""
+
+
+@pytest.fixture(scope="module")
+def releases(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with two releases: the second changes, renames, adds and drops files."""
+    source = shutil.copytree(template, tmp_path_factory.mktemp("hooks") / "copier-fastapi")
+    (source / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n")
+    git(source, "init", "--quiet")
+    commit(source, "One")
+    git(source, "tag", "v0.1.0")
+    core = source / "template/app/core"
+    (core / "etags.py").rename(core / "conditions.py")
+    edit(core, "conditions.py", at_end="# New.\n")
+    (core / "pages.py").unlink()
+    edit(core, "bulkhead.py", at_start="# The template's first line.\n")
+    (source / "template/app/domains/users/news.py").write_text('"""News."""\n')
+    edit(source, "template/.env.example.jinja", at_end="# Something new.\n#NEW_SETTING=1\n")
+    news = "\n## [9.0.0] - 2027-01-01\n\n### Added\n\n- A line of news.\n"
+    edit(source, "CHANGELOG.md", at_end=news)
+    commit(source, "Two")
+    git(source, "tag", "v0.2.0")
+    return source
+
+
+@pytest.fixture(scope="module")
+def first(releases: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A committed service, made by the first release."""
+    folder = tmp_path_factory.mktemp("first") / "service"
+    project = copy(releases, folder, "--vcs-ref=v0.1.0")
+    git(project.folder, "init", "--quiet", "--initial-branch=main")
+    commit(project.folder, "Start")
+    return project
+
+
+@pytest.fixture
+def service(first: Project, tmp_path: Path) -> Project:
+    """The same, for a test of its own."""
+    return Project(shutil.copytree(first.folder, tmp_path / "service"), first.answers)
+
+
+def update(folder: Path, *arguments: str) -> str:
+    """Run the service's own update, without its checks."""
+    command = [sys.executable, "-m", "scripts.update", "--no-checks", *arguments]
+    return execute(command, folder, COPIER=COPIER, PYTHONDONTWRITEBYTECODE="1", **USER)
+
+
+def edit(folder: Path, path: str, *, at_start: str = "", at_end: str = "") -> None:
+    """Change a file as a user does."""
+    file = folder / path
+    file.write_text(at_start + file.read_text() + at_end)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return what is in every file, without Git's own."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {
+        name: path.read_bytes()
+        for path in files
+        if not (name := path.relative_to(folder).as_posix()).startswith(".git/")
+    }
+
+
+def test_an_update_without_edits_is_as_fresh(
+    service: Project, releases: Path, tmp_path: Path
+) -> None:
+    printed = update(service.folder, "--to=0.2.0")
+    assert "From v0.1.0 to v0.2.0." in printed
+    told = ["What it changes:", "## [9.0.0] - 2027-01-01", "### Added", "- A line of news.\n\n"]
+    assert "\n    ".join(told) in printed
+    assert contents(service.folder) == contents(copy(releases, tmp_path / "fresh").folder)
+    assert git(service.folder, "branch", "--show-current").strip() == "update-v0.2.0"
+
+    commit(service.folder, "Update")
+    assert "It is of v0.2.0 already." in update(service.folder)
+    assert not git(service.folder, "status", "--porcelain")
+
+
+def test_edits_follow_a_file_that_is_renamed(service: Project) -> None:
+    edit(service.folder, "app/core/etags.py", at_start="# Mine.\n")
+    commit(service.folder, "Edit")
+    printed = update(service.folder)
+    moved = (service.folder / "app/core/conditions.py").read_text()
+    assert moved.startswith("# Mine.\n")
+    assert moved.endswith("# New.\n")
+    assert not (service.folder / "app/core/etags.py").exists()
+    assert "app/core/etags.py -> app/core/conditions.py" in printed
+
+
+def test_edits_follow_into_a_folder_that_was_deleted(
+    releases: Path, service: Project, tmp_path: Path
+) -> None:
+    """What the template moved there is no less needed, nor less edited."""
+    source = shutil.copytree(releases, tmp_path / "copier-fastapi")
+    template = source / "template/app"
+    (template / "core/bulkhead.py").rename(template / "domains/users/bulkhead.py")
+    commit(source, "Three")
+    git(source, "tag", "v0.3.0")
+    answers = service.folder / ".copier-answers.yml"
+    answers.write_text(re.sub("_src_path: .*", f"_src_path: {source}", answers.read_text()))
+    shutil.rmtree(service.folder / "app/domains/users")
+    edit(service.folder, "app/core/bulkhead.py", at_end="# Mine.\n")
+    commit(service.folder, "Delete, edit")
+    update(service.folder)
+    moved = service.folder / "app/domains/users/bulkhead.py"
+    assert moved.read_text().endswith("# Mine.\n")
+    assert [path.name for path in moved.parent.iterdir()] == ["bulkhead.py"]
+
+
+def test_edits_of_a_file_that_is_dropped_are_kept_beside(service: Project) -> None:
+    edit(service.folder, "app/core/pages.py", at_start="# Mine.\n")
+    edited = (service.folder / "app/core/pages.py").read_bytes()
+    commit(service.folder, "Edit")
+    with pytest.raises(CommandError, match=r"app/core/pages\.py\.kept"):
+        update(service.folder)
+    assert not (service.folder / "app/core/pages.py").exists()
+    assert (service.folder / "app/core/pages.py.kept").read_bytes() == edited
+
+
+def test_edits_of_a_part_that_is_switched_off_are_kept_beside(
+    releases: Path, tmp_path: Path
+) -> None:
+    service = copy(releases, tmp_path / "service", "--vcs-ref=v0.1.0", "--data=redis_cache=true")
+    git(service.folder, "init", "--quiet")
+    edit(service.folder, "app/core/cache.py", at_end="# Mine.\n")
+    commit(service.folder, "Start")
+    with pytest.raises(CommandError, match=r"app/core/cache\.py\.kept"):
+        update(service.folder, "redis_cache=false")
+    assert (service.folder / "app/core/cache.py.kept").read_text().endswith("# Mine.\n")
+
+
+def test_a_revision_stays_though_its_part_is_switched_off(releases: Path, tmp_path: Path) -> None:
+    jobs = copy(releases, tmp_path / "jobs", "--vcs-ref=v0.1.0", "--data=cpu_jobs=process_pool")
+    git(jobs.folder, "init", "--quiet")
+    commit(jobs.folder, "Start")
+    with pytest.raises(CommandError, match=r"databases may be at them.*\n.*0002_simulations\.py"):
+        update(jobs.folder, "cpu_jobs=none")
+    assert (jobs.folder / "migrations/versions/0002_simulations.py").exists()
+    assert not (jobs.folder / "app/domains/simulations").exists()
+    commit(jobs.folder, "Off")
+
+    update(jobs.folder, "cpu_jobs=process_pool")
+    fresh = copy(releases, tmp_path / "fresh", "--data=cpu_jobs=process_pool")
+    assert contents(jobs.folder) == contents(fresh.folder)
+
+
+def test_two_revisions_after_one_are_named(service: Project) -> None:
+    versions = service.folder / "migrations/versions"
+    revision = 'revision = "abc"\ndown_revision: str | None = "0001"\n'
+    (versions / "20270101_abc_orders.py").write_text(revision)
+    (versions / "broken.py").write_text("<<<<<<< mine\n")
+    commit(service.folder, "Orders")
+    with pytest.raises(CommandError, match="uv run alembic merge heads") as error:
+        update(service.folder, "cpu_jobs=celery")
+    assert "\n    0002\n    abc\n" in str(error.value)
+
+
+def test_what_was_deleted_stays_deleted(service: Project) -> None:
+    shutil.rmtree(service.folder / "app/domains/users")
+    (service.folder / "app/core/etags.py").unlink()
+    commit(service.folder, "Delete")
+    printed = update(service.folder)
+    assert not (service.folder / "app/domains/users").exists()
+    assert not (service.folder / "app/core/conditions.py").exists()
+    assert "app/domains/users/news.py" in printed
+
+
+def test_a_conflict_is_listed_and_can_be_undone(service: Project) -> None:
+    edit(service.folder, "app/core/bulkhead.py", at_start="# My first line.\n")
+    commit(service.folder, "Edit")
+    before = contents(service.folder)
+    with pytest.raises(CommandError, match=r"Conflicts.*\n    app/core/bulkhead\.py"):
+        update(service.folder)
+    assert "<<<<<<< " in (service.folder / "app/core/bulkhead.py").read_text()
+    with pytest.raises(CommandError, match="An update is under way"):
+        update(service.folder)
+
+    update(service.folder, "--abort")
+    assert contents(service.folder) == before
+    assert not git(service.folder, "status", "--porcelain")
+    assert git(service.folder, "branch").split() == ["*", "main"]
+    with pytest.raises(CommandError, match="No update is under way"):
+        update(service.folder, "--abort")
+
+
+def test_work_that_is_not_the_updates_is_not_undone(service: Project) -> None:
+    update(service.folder)
+    commit(service.folder, "Update")
+    with pytest.raises(CommandError, match="You have committed since: `git switch main`"):
+        update(service.folder, "--abort")
+    git(service.folder, "switch", "--quiet", "main")
+    edit(service.folder, "README.md", at_end="Mine.\n")
+    update(service.folder, "--abort")
+    assert (service.folder / "README.md").read_text().endswith("Mine.\n")
+    assert git(service.folder, "branch").split() == ["*", "main", "update-v0.2.0"]
+
+
+def test_a_service_in_a_folder_of_a_bigger_repository(releases: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "monorepo"
+    (repository / "services").mkdir(parents=True)
+    (repository / "README.md").write_text("Ours.\n")
+    service = copy(releases, repository / "services/one", "--vcs-ref=v0.1.0")
+    git(repository, "init", "--quiet")
+    edit(service.folder, "app/core/etags.py", at_start="# Mine.\n")
+    commit(repository, "Start")
+    (repository / "untracked.txt").write_text("Somebody's work.\n")
+    before = contents(repository)
+
+    update(service.folder)
+    assert (service.folder / "app/core/conditions.py").read_text().startswith("# Mine.\n")
+    update(service.folder, "--abort")
+    assert contents(repository) == before
+
+
+def test_a_dry_run_shows_all_and_changes_nothing(service: Project) -> None:
+    (service.folder / ".env").write_text("SECRET_KEY=\n")
+    before = contents(service.folder)
+    printed = update(service.folder, "--dry-run")
+    assert "+# The template's first line." in printed
+    assert "NEW_SETTING" in printed
+    assert contents(service.folder) == before
+    assert git(service.folder, "branch").split() == ["*", "main"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["redis_cash=true"], "Nothing asks for redis_cash=true: write name=value"),
+        (["redis_cache"], "Nothing asks for redis_cache: write name=value"),
+        (["--to", "v9.9.9"], "The template has no version v9.9.9"),
+        (["database=mysql"], "Copier cannot render v0.2.0: .*Invalid choice"),
+        (["stop_grace=20"], "With the other answers, nothing asks for stop_grace"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    service: Project, arguments: list[str], sentence: str
+) -> None:
+    before = contents(service.folder)
+    with pytest.raises(CommandError, match=sentence):
+        update(service.folder, *arguments)
+    assert contents(service.folder) == before
+    assert git(service.folder, "branch").split() == ["*", "main"]
+
+
+def test_uncommitted_work_is_not_touched(service: Project) -> None:
+    edit(service.folder, "README.md", at_end="Mine.\n")
+    with pytest.raises(CommandError, match=r"Commit or stash.*\n.*README\.md"):
+        update(service.folder)
+
+
+def killed(service: Project, at: str, by: signal.Signals, *arguments: str) -> str:
+    """Update, kill it at a step, and return what it printed after that."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "scripts.update", *arguments],
+        cwd=service.folder,
+        env=clean_environment(COPIER=COPIER, PYTHONDONTWRITEBYTECODE="1", **USER),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout
+        next(line for line in process.stdout if at in line)
+        os.killpg(process.pid, by)
+        rest = process.stdout.read()
+    assert process.returncode
+    return rest
+
+
+@pytest.mark.parametrize("written", [0, 1, 3])
+def test_one_that_is_killed_can_be_undone(service: Project, written: int) -> None:
+    edit(service.folder, "app/core/etags.py", at_start="# Mine.\n")
+    commit(service.folder, "Edit")
+    before = contents(service.folder)
+    program = [sys.executable, "-c", KILLED.format(written=written)]
+    with pytest.raises(CommandError, match=r"failed \(-9\)"):
+        execute(program, service.folder, COPIER=COPIER, PYTHONDONTWRITEBYTECODE="1", **USER)
+    assert contents(service.folder) != before
+    update(service.folder, "--abort")
+    assert contents(service.folder) == before
+    assert not git(service.folder, "status", "--porcelain")
+
+
+@pytest.mark.parametrize("at", ["Rendering both", "Merging"])
+def test_one_that_is_killed_before_it_begins_has_changed_nothing(service: Project, at: str) -> None:
+    before = contents(service.folder)
+    killed(service, at, signal.SIGKILL)
+    assert contents(service.folder) == before
+    assert git(service.folder, "branch").split() == ["*", "main"]
+    update(service.folder)
+
+
+@pytest.mark.parametrize("at", ["uv lock", "uv sync", "uv run poe check", "uv run poe test"])
+def test_one_that_is_killed_at_its_checks_can_be_undone(service: Project, at: str) -> None:
+    service.run("uv", "sync", "--quiet")
+    commit(service.folder, "Lock")
+    before = checked_in(service.folder)
+    killed(service, f"- {at}\n", signal.SIGKILL, "--to=v0.1.0", "server=uvicorn")
+    service.run("uv", "run", "poe", "update", "--abort")
+    assert checked_in(service.folder) == before
+    assert not git(service.folder, "status", "--porcelain")
+    assert git(service.folder, "branch").split() == ["*", "main"]
+    service.run("uv", "sync", "--locked", "--check")
+
+
+def test_one_that_leaves_a_service_that_does_not_work_says_so(service: Project) -> None:
+    """The second release renames a module that others import."""
+    service.run("uv", "sync", "--quiet")
+    commit(service.folder, "Lock")
+    with pytest.raises(CommandError, match=r"These do not pass:\n    uv run poe check\n") as error:
+        service.run("uv", "run", "poe", "update", COPIER=COPIER, **USER)
+    assert "app.core.etags" in str(error.value)
+    assert "uv run poe update --abort" in str(error.value)
+
+
+def test_one_that_is_interrupted_says_how_to_go_back(service: Project) -> None:
+    service.run("uv", "sync", "--quiet")
+    commit(service.folder, "Lock")
+    arguments = ("--to=v0.1.0", "server=uvicorn")
+    printed = killed(service, "- uv run poe check\n", signal.SIGINT, *arguments)
+    assert "Interrupted." in printed
+    assert "uv run poe update --abort" in printed
+    assert "Traceback" not in printed
+
+
+def test_edits_survive_to_the_byte(service: Project) -> None:
+    """What is no text, or odd text, and what this user's Git would do to it."""
+    odd = {
+        "renovate.json": b"\x00\xff",
+        "app/core/server.py": b"# caf\xe9\n",
+        "app/core/errors.py": b"# trailing \t \n",
+        "app/main.py": "# Ours\n".encode("utf-16"),
+        "mine.bin": b"\x00\r\n\xff",
+    }
+    for path, text in odd.items():
+        (service.folder / path).write_bytes(text)
+    (service.folder / "app/core/schemas.py").unlink()
+    (service.folder / "app/core/schemas.py").symlink_to("server.py")
+    (service.folder / "app/core/etags.py").chmod(0o755)
+    attributes = service.folder / ".git/info/attributes"
+    attributes.write_text("*.py -diff -text\n* -text\n")
+    git(service.folder, "config", "apply.whitespace", "error")
+    git(service.folder, "config", "core.autocrlf", "true")
+    commit(service.folder, "Odd")
+    update(service.folder)
+    assert {path: (service.folder / path).read_bytes() for path in odd} == odd
+    assert (service.folder / "app/core/schemas.py").readlink() == Path("server.py")
+    assert (service.folder / "app/core/conditions.py").stat().st_mode & 0o111 == 0o111
+
+
+def test_a_conflict_of_what_is_no_text_leaves_it(service: Project) -> None:
+    (service.folder / "app/core/bulkhead.py").write_bytes(b"\x00\xff")
+    commit(service.folder, "Edit")
+    with pytest.raises(CommandError, match=r"Conflicts.*\n    app/core/bulkhead\.py"):
+        update(service.folder)
+    assert (service.folder / "app/core/bulkhead.py").read_bytes() == b"\x00\xff"
+
+
+def test_work_since_an_update_is_not_undone_with_it(service: Project) -> None:
+    update(service.folder)
+    (service.folder / "app/new.py").write_text("# Mine.\n")
+    edit(service.folder, "app/main.py", at_end="# Mine.\n")
+    printed = update(service.folder, "--abort")
+    assert "Besides, there is what you have changed since:" in printed
+    changed = git(service.folder, "status", "--porcelain").split("\n")
+    assert changed == [" M app/main.py", "?? app/new.py", ""]
+
+
+def test_a_file_that_is_in_the_way_is_not_touched(service: Project) -> None:
+    (service.folder / ".git/info/exclude").write_text("news.py\n")
+    mine = service.folder / "app/domains/users/news.py"
+    mine.write_text("# Mine.\n")
+    with pytest.raises(CommandError, match=r"Move these away.* app/domains/users/news\.py"):
+        update(service.folder)
+    assert mine.read_text() == "# Mine.\n"
+    assert git(service.folder, "branch").split() == ["*", "main"]
+
+
+def test_a_folder_where_the_template_brings_a_file(service: Project) -> None:
+    own = service.folder / "app/domains/users/news.py"
+    own.mkdir()
+    (own / "mine.txt").write_text("Mine.\n")
+    commit(service.folder, "A folder")
+    with pytest.raises(CommandError, match=r"Conflicts.*\n    app/domains/users/news\.py"):
+        update(service.folder)
+    assert (own / "mine.txt").read_text() == "Mine.\n"
+
+
+def test_files_that_git_is_told_not_to_show_are_seen(service: Project) -> None:
+    git(service.folder, "config", "status.showUntrackedFiles", "no")
+    (service.folder / "app/draft.py").write_text("# Hours.\n")
+    with pytest.raises(CommandError, match=r"Commit or stash.*\n.*app/draft\.py"):
+        update(service.folder)
+
+
+def test_a_hook_does_not_hold_it_up(service: Project) -> None:
+    hook = service.folder / ".git/hooks/post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 2\n")
+    hook.chmod(0o755)
+    before = contents(service.folder)
+    update(service.folder)
+    update(service.folder, "--abort")
+    assert contents(service.folder) == before
+
+
+@pytest.mark.parametrize(("own", "usual"), [("sha1", "sha256"), ("sha256", "sha1")])
+def test_hashes_that_new_repositories_do_not_have(
+    first: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, usual: str
+) -> None:
+    folder = shutil.copytree(first.folder, tmp_path / "service")
+    shutil.rmtree(folder / ".git")
+    git(folder, "init", "--quiet", f"--object-format={own}")
+    edit(folder, "app/core/bulkhead.py", at_end="# Mine.\n")
+    commit(folder, "Start")
+    monkeypatch.setenv("GIT_DEFAULT_HASH", usual)
+    update(folder)
+    merged = (folder / "app/core/bulkhead.py").read_text()
+    assert merged.startswith("# The template's first line.\n")
+    assert merged.endswith("# Mine.\n")
+
+
+def test_two_services_of_one_repository(releases: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "monorepo"
+    repository.mkdir()
+    folders = [repository / "one", repository / "two"]
+    for folder in folders:
+        copy(releases, folder, "--vcs-ref=v0.1.0")
+    git(repository, "init", "--quiet", "--initial-branch=main")
+    commit(repository, "Start")
+    edit(repository, "two/README.md", at_end="Mine.\n")
+    (repository / "two/app/core/etags.py").unlink()
+    before = contents(repository)
+
+    update(folders[0])
+    assert contents(folders[1]).items() <= contents(repository / "two").items()
+    git(repository, "checkout", "--quiet", "--", "two")
+    with pytest.raises(CommandError, match="The update of another service is under way"):
+        update(folders[1])
+    edit(repository, "two/README.md", at_end="Mine.\n")
+    (repository / "two/app/core/etags.py").unlink()
+    update(folders[0], "--abort")
+    assert contents(repository) == before
+
+
+def test_one_is_undone_from_its_own_branch_alone(service: Project) -> None:
+    before = contents(service.folder)
+    update(service.folder)
+    git(service.folder, "switch", "--quiet", "--create", "elsewhere")
+    with pytest.raises(CommandError, match=r"`git switch update-v0\.2\.0`, and try again"):
+        update(service.folder, "--abort")
+    git(service.folder, "switch", "--quiet", "update-v0.2.0")
+    update(service.folder, "--abort")
+    assert contents(service.folder) == before
+
+
+def test_no_repository_and_no_commit(releases: Path, tmp_path: Path) -> None:
+    service = copy(releases, tmp_path / "service", "--vcs-ref=v0.1.0")
+    for arguments in ((), ("--dry-run",), ("--abort",)):
+        with pytest.raises(CommandError, match="There is no Git repository: uv run poe setup"):
+            update(service.folder, *arguments)
+    git(service.folder, "init", "--quiet")
+    with pytest.raises(CommandError, match="Commit what is here first"):
+        update(service.folder, "--dry-run")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "_commit: v0.1.0\n", "_commit: v0.1.0\n=======\n_commit: v0.2.0\n_src_path: x\n"]
+)
+def test_answers_that_do_not_say_what_it_is_made_of(service: Project, text: str) -> None:
+    (service.folder / ".copier-answers.yml").write_text(text)
+    commit(service.folder, "Break")
+    with pytest.raises(CommandError, match="does not say once what this was made of"):
+        update(service.folder)
+
+
+def test_a_template_that_cannot_be_reached(service: Project) -> None:
+    file = service.folder / ".copier-answers.yml"
+    file.write_text(re.sub("_src_path: .*", "_src_path: /nowhere", file.read_text()))
+    commit(service.folder, "Move")
+    with pytest.raises(CommandError, match="repository '/nowhere' does not exist"):
+        update(service.folder)
+
+
+def test_one_that_is_newer_than_the_newest_release_stays(releases: Path, tmp_path: Path) -> None:
+    source = shutil.copytree(releases, tmp_path / "copier-fastapi")
+    edit(source, "template/app/core/bulkhead.py", at_end="# Not released.\n")
+    commit(source, "Three")
+    service = copy(source, tmp_path / "service", "--vcs-ref=HEAD")
+    git(service.folder, "init", "--quiet")
+    commit(service.folder, "Start")
+    assert re.search(r"It is of v0\.2\.0-1-g\w+ already\.", update(service.folder))
+    assert "newest version" not in doctor(service.folder)
+    update(service.folder, "container=false")
+    assert (service.folder / "app/core/bulkhead.py").read_text().endswith("# Not released.\n")
+    assert not (service.folder / "Dockerfile").exists()
+
+
+def test_back_to_an_older_version(service: Project, first: Project) -> None:
+    update(service.folder)
+    commit(service.folder, "Update")
+    update(service.folder, "--to=v0.1.0")
+    assert contents(service.folder) == contents(first.folder)
+
+
+def checked_in(folder: Path) -> dict[str, bytes]:
+    """Return what is in every file that Git would take."""
+    known = ("ls-files", "--cached", "--others", "--exclude-standard")
+    return {path: (folder / path).read_bytes() for path in git(folder, *known).splitlines()}
+
+
+def doctor(folder: Path, *arguments: str) -> str:
+    """Run the service's own doctor."""
+    command = [sys.executable, "-m", "scripts.doctor", *arguments]
+    return execute(command, folder, COPIER=COPIER, PYTHONDONTWRITEBYTECODE="1", **USER)
+
+
+def test_the_doctor_names_what_differs(service: Project) -> None:
+    printed = doctor(service.folder, "--exit-code")
+    assert "files are as v0.1.0 renders them." in printed
+    assert "The newest version is v0.2.0" in printed
+    edit(service.folder, "app/core/etags.py", at_start="# Mine.\n")
+    (service.folder / "app/core/pages.py").unlink()
+    edit(service.folder, "README.md", at_end="Mine.\n")
+    edit(service.folder, "app/settings.py", at_end="# Mine.\n")
+    printed = doctor(service.folder)
+    assert printed.startswith(
+        "The template's:\n"
+        "    +1 -0      app/core/etags.py\n"
+        "    deleted    app/core/pages.py\n"
+        "Shared: yours is what stands at `# Your own.`:\n"
+        "    +1 -0      app/settings.py\n"
+        "Yours: an example, to be changed:\n"
+        "    +1 -0      README.md\n"
+    )
+    assert "+# Mine." in doctor(service.folder, "--diff")
+    with pytest.raises(CommandError):
+        doctor(service.folder, "--exit-code")
+
+
+def test_what_is_the_users_is_no_drift(service: Project) -> None:
+    shutil.rmtree(service.folder / "app/domains/users")
+    edit(service.folder, "app/settings.py", at_end="# Mine.\n")
+    assert "deleted    app/domains/users/router.py" in doctor(service.folder, "--exit-code")
+
+
+@pytest.mark.parametrize("answers", [SMALLEST, FULLEST], ids=label)
+def test_the_readme_names_the_files_that_are_shared(
+    answers: Answers, render: Callable[[Answers], Project]
+) -> None:
+    files = render(answers).files()
+    shared = next(line for line in files["README.md"].splitlines() if line.startswith("| shared"))
+    named = re.findall(r"`([^`#]+)`", shared)
+    assert named == sorted(
+        path
+        for path, text in files.items()
+        if "# Your own." in text and path not in {"README.md", "scripts/doctor.py"}
+    )
+
+
+def test_a_fresh_checkout_is_made_ready(first: Project, tmp_path: Path) -> None:
+    checkout = Project(shutil.copytree(first.folder, tmp_path / "service"), first.answers)
+    shutil.rmtree(checkout.folder / ".git")
+
+    printed = checkout.run("uv", "run", "poe", "setup", **USER)
+    assert "!" not in printed
+    assert "Git: began a repository" in printed
+    env = checkout.folder / ".env"
+    assert env.stat().st_mode & 0o077 == 0
+    secrets = dict(re.findall(r"^(\w+)=(\w{64})$", env.read_text(), re.MULTILINE))
+    assert secrets.keys() == {"SECRET_KEY", "POSTGRES_PASSWORD"}
+    assert "pre-commit" in (checkout.folder / ".git/hooks/pre-commit").read_text()
+
+    before = env.read_text()
+    printed = checkout.run("uv", "run", "poe", "setup", **USER)
+    assert "!" not in printed
+    assert "its secrets are there" in printed
+    assert "Commits: they are checked" in printed
+    assert env.read_text() == before
+    git(checkout.folder, "add", "--all")
+    assert ".env\n" not in git(checkout.folder, "ls-files")

@@ -39,7 +39,7 @@ def servers(service: Project) -> Iterator[dict[str, str]]:
             # `cat` ends, and with it all.
             process.stdin.close()
             try:
-                process.wait(timeout=30)
+                process.wait(timeout=120)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 raise

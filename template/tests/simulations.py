@@ -14,7 +14,8 @@ from tests.live import Service
 PATH = "/api/v1/simulations"
 ENDED = {"succeeded", "failed", "cancelled"}
 
-# A second or two of one core; a few; until it is cancelled.
+# Almost nothing; a second or two of one core; a few; until it is cancelled.
+TINY = {"paths": 2, "steps": 10_000, "seed": 7}
 SHORT = {"paths": 100, "steps": 10_000, "seed": 7}
 LONG = {"paths": 300, "steps": 10_000, "seed": 7}
 ENDLESS = {"paths": 10_000, "steps": 10_000, "seed": 7}
@@ -39,15 +40,15 @@ class Simulator:
         state: dict[str, Any] = response.json()
         return state
 
-    def wait(self, path: str, *, seconds: float = 60) -> dict[str, Any]:
+    def wait(self, path: str, *, seconds: float = 120) -> dict[str, Any]:
         """Wait until it has ended."""
         return self._wait(path, lambda state: state["status"] in ENDED, seconds)
 
-    def wait_until_under_way(self, path: str, *, seconds: float = 30) -> None:
+    def wait_until_under_way(self, path: str, *, seconds: float = 120) -> None:
         """Wait until some of it is done."""
         self._wait(path, lambda state: state["progress"] > 0, seconds)
 
-    def wait_until_running(self, path: str, *, seconds: float = 30) -> None:
+    def wait_until_running(self, path: str, *, seconds: float = 120) -> None:
         """Wait until somebody does it."""
         self._wait(path, lambda state: state["status"] == "running", seconds)
 
@@ -67,7 +68,7 @@ class Simulator:
 @contextmanager
 def simulator(service: Service) -> Iterator[Simulator]:
     """Somebody new."""
-    with httpx2.Client(base_url=service.url, headers=service.sign_up(), timeout=20) as http:
+    with httpx2.Client(base_url=service.url, headers=service.sign_up(), timeout=60) as http:
         yield Simulator(http)
 
 

@@ -15,7 +15,7 @@ WWW_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 @pytest.fixture(scope="module")
 def http(service: Service) -> Iterator[httpx2.Client]:
     """Somebody who signed in, and means no good."""
-    with httpx2.Client(base_url=service.url, headers=service.sign_up()) as client:
+    with httpx2.Client(base_url=service.url, headers=service.sign_up(), timeout=60) as client:
         yield client
 
 

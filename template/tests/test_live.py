@@ -15,7 +15,7 @@ from tests.live import PASSWORD, Service
 def client(service: Service, **options: Any) -> httpx2.AsyncClient:
     """A client that opens as many connections as it has requests."""
     limits = httpx2.Limits(max_connections=None)
-    return httpx2.AsyncClient(base_url=service.url, limits=limits, timeout=30, **options)
+    return httpx2.AsyncClient(base_url=service.url, limits=limits, timeout=60, **options)
 
 
 def signed_in(service: Service) -> httpx2.AsyncClient:
@@ -100,7 +100,7 @@ def test_what_was_answered_is_read(service: Service) -> None:
 def test_a_body_is_refused_as_soon_as_it_is_too_large(service: Service) -> None:
     url = httpx2.URL(service.url)
     head = b"POST /api/v1/users HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
+    with socket.create_connection((url.host, url.port or 80), timeout=60) as connection:
         connection.sendall(head + b"%x\r\n" % 1_000_001 + b"x" * 1_000_001 + b"\r\n")
         # No end of the body: it is not waited for.
         assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")
@@ -108,10 +108,14 @@ def test_a_body_is_refused_as_soon_as_it_is_too_large(service: Service) -> None:
 
 def test_a_request_leaves_one_line(service: Service) -> None:
     request_id = uuid4().hex
-    httpx2.get(f"{service.url}/api/v1/users/{uuid4()}?q=1", headers={"X-Request-ID": request_id})
-    # It is written when the response is on its way.
-    time.sleep(0.5)
-    mine = [line for line in service.log_lines() if line.get("request_id") == request_id]
+    service.get(f"/api/v1/users/{uuid4()}?q=1", **{"X-Request-ID": request_id})
+    mine: list[dict[str, Any]] = []
+    deadline = time.monotonic() + 20
+    # It is written when the response is on its way; and a second one would be soon after.
+    while not mine:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+        mine = [line for line in service.log_lines() if line.get("request_id") == request_id]
     assert len(mine) == 1
     assert mine[0]["event"] == "request"
     assert mine[0]["route"] == "/api/v1/users/{user_id}"

@@ -4,11 +4,14 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
+from threading import Timer
 
 import httpx2
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import Connection, make_url, text
 
+from app.core.database import run_migrations
+from tests.conftest import make_settings
 from tests.live import Proxy, Service, running
 
 
@@ -23,7 +26,12 @@ def proxy(lasting_url: str) -> Proxy:
 def service(lasting_url: str, proxy: Proxy) -> Iterator[Service]:
     """A service that goes this way."""
     url = make_url(lasting_url).set(host="127.0.0.1", port=proxy.port)
-    limits = {"DATABASE_STATEMENT_TIMEOUT_SECONDS": "1", "DATABASE_POOL_TIMEOUT_SECONDS": "2"}
+    limits = {
+        "DATABASE_CONNECT_TIMEOUT_SECONDS": "2",
+        "DATABASE_STATEMENT_TIMEOUT_SECONDS": "1",
+        "DATABASE_POOL_TIMEOUT_SECONDS": "2",
+        "READINESS_TIMEOUT_SECONDS": "1",
+    }
     with running(url.render_as_string(hide_password=False), **limits) as service:
         yield service
 
@@ -32,7 +40,7 @@ def service(lasting_url: str, proxy: Proxy) -> Iterator[Service]:
 def http(service: Service) -> Iterator[httpx2.Client]:
     """Somebody who signed in."""
     headers = service.sign_up()
-    with httpx2.Client(base_url=service.url, headers=headers, timeout=20) as client:
+    with httpx2.Client(base_url=service.url, headers=headers, timeout=60) as client:
         yield client
 
 
@@ -78,7 +86,7 @@ def test_a_database_that_stops_answering_holds_nobody_for_long(
 ) -> None:
     async def main() -> list[int]:
         async with httpx2.AsyncClient(
-            base_url=service.url, headers=http.headers, timeout=10
+            base_url=service.url, headers=http.headers, timeout=30
         ) as many:
             requests = [many.get("/api/v1/users/me") for _ in range(30)]
             answers = await asyncio.gather(*requests, many.get("/livez"), many.get("/readyz"))
@@ -99,7 +107,7 @@ def test_only_503s_under_load(service: Service, http: httpx2.Client, proxy: Prox
 
         async def client() -> None:
             async with httpx2.AsyncClient(
-                base_url=service.url, headers=http.headers, timeout=20
+                base_url=service.url, headers=http.headers, timeout=60
             ) as mine:
                 while time.monotonic() < deadline:
                     seen.add((await mine.get("/api/v1/users/me")).status_code)
@@ -118,15 +126,28 @@ def test_only_503s_under_load(service: Service, http: httpx2.Client, proxy: Prox
     assert http.get("/api/v1/users/me").status_code == 200
 
 
+def test_a_migration_waits_longer_than_a_request(lasting_url: str, proxy: Proxy) -> None:
+    def look(connection: Connection) -> None:
+        connection.execute(text("SELECT 1"))
+
+    url = make_url(lasting_url).set(host="127.0.0.1", port=proxy.port)
+    settings = make_settings(
+        url.render_as_string(hide_password=False), database_connect_timeout_seconds=2
+    )
+    proxy.freeze()
+    Timer(3, proxy.thaw).start()
+    run_migrations(settings, look)
+
+
 def test_the_start_does_not_fail_without_the_database(lasting_url: str, proxy: Proxy) -> None:
     proxy.cut()
     url = make_url(lasting_url).set(host="127.0.0.1", port=proxy.port)
     with running(
         url.render_as_string(hide_password=False), DATABASE_START_TIMEOUT_SECONDS="0.5"
     ) as service:
-        assert httpx2.get(f"{service.url}/readyz").status_code == 503
+        assert service.get("/readyz").status_code == 503
         lines = [json.loads(line)["event"] for line in service.log.read_text().splitlines()]
         assert "stamina.retry_scheduled" in lines
         assert "database_away" in lines
         proxy.mend()
-        assert httpx2.get(f"{service.url}/readyz").status_code == 200
+        assert service.get("/readyz").status_code == 200

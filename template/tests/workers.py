@@ -40,7 +40,7 @@ class Worker:
     def stop(self) -> int:
         """Tell it to stop; gives its exit code."""
         self.process.terminate()
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=60)
 
     def kill(self) -> None:
         """End all of its processes without a farewell."""
@@ -76,7 +76,7 @@ def working(database_url: str, app: str = "app.worker", **settings: str) -> Iter
 
 
 def _wait(worker: Worker) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while " ready." not in worker.log.read_text():
         if time.monotonic() > deadline or worker.process.poll() is not None:
             raise RuntimeError(worker.log.read_text())

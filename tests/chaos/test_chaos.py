@@ -23,7 +23,7 @@ import pytest
 
 from scripts.postgres import ENVIRONMENT, postgres
 from scripts.postgres_tools import tool
-from scripts.processes import run_apart
+from scripts.processes import answers, run_apart
 from tests import databases
 from tests.live import ROOT, SERVE, Proxy, Service, production, running
 
@@ -58,7 +58,7 @@ def workers(number: int) -> dict[str, str]:
 def client(service: Service, **options: Any) -> httpx2.AsyncClient:
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     return httpx2.AsyncClient(
-        base_url=service.url, limits=limits, timeout=40, verify=False, **options
+        base_url=service.url, limits=limits, timeout=120, verify=False, **options
     )
 
 
@@ -113,7 +113,7 @@ def test_a_stop_under_load_answers_what_was_accepted(lasting_url: str) -> None:
     async def main(service: Service) -> tuple[list[int], Counter[str]]:
         async with client(service) as http:
             async with Load(service, 16) as load:
-                path = "/api/v1/chaos/wait?seconds=3"
+                path = "/api/v1/chaos/wait?seconds=8"
                 requests = [asyncio.create_task(http.get(path)) for _ in range(number)]
                 await asyncio.sleep(2)
                 service.process.terminate()
@@ -121,28 +121,28 @@ def test_a_stop_under_load_answers_what_was_accepted(lasting_url: str) -> None:
                 await asyncio.sleep(1)
             return [answer.status_code for answer in await asyncio.gather(*requests)], load.outcomes
 
-    settings = {"GRACEFUL_TIMEOUT_SECONDS": "15", "SHUTDOWN_DELAY_SECONDS": "2"}
+    settings = {"GRACEFUL_TIMEOUT_SECONDS": "20", "SHUTDOWN_DELAY_SECONDS": "4"}
     with running(lasting_url, **workers(2), **settings, THREADPOOL_SIZE="250") as service:
         answers, others = asyncio.run(main(service))
         assert answers == [200] * number
         assert others.keys() == {"200"}, others
-        assert service.process.wait(15) == 0
+        assert service.process.wait(20) == 0
         assert events(service)["Application shutdown complete."] == (2 if GUNICORN else 1)
 
 
 def test_it_is_unready_before_it_stops(lasting_url: str) -> None:
     # An empty variable is as none.
-    with running(lasting_url, WEB_CONCURRENCY="", SHUTDOWN_DELAY_SECONDS="2") as service:
-        with httpx2.Client(base_url=service.url) as http:
+    with running(lasting_url, WEB_CONCURRENCY="", SHUTDOWN_DELAY_SECONDS="4") as service:
+        with httpx2.Client(base_url=service.url, timeout=60) as http:
             assert http.get("/livez").headers.get("Connection") != "close"
             service.process.terminate()
-            time.sleep(0.5)
-            ready = httpx2.get(f"{service.url}/readyz")
-            assert (ready.status_code, ready.headers["Connection"]) == (503, "close")
-            assert httpx2.get(f"{service.url}/livez").status_code == 200
+            while (ready := service.get("/readyz")).headers.get("Connection") != "close":
+                time.sleep(0.05)
+            assert ready.status_code == 503
+            assert service.get("/livez").status_code == 200
             # On the connection from before, too.
             assert http.get("/livez").headers["Connection"] == "close"
-        assert service.process.wait(10) == 0
+        assert service.process.wait(25) == 0
 
 
 def test_a_request_that_takes_too_long_is_cut_and_named(lasting_url: str) -> None:
@@ -159,7 +159,7 @@ def test_a_request_that_takes_too_long_is_cut_and_named(lasting_url: str) -> Non
         answer = asyncio.run(main())
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         assert service.process.wait(10) == 0
-        assert time.monotonic() - started < 7
+        assert time.monotonic() - started < 12
         cut = [line for line in service.log_lines() if line["event"] == "request_cut"]
         assert [line["path"] for line in cut] == ["/api/v1/chaos/wait"]
         assert events(service)["Application shutdown complete."] == 1
@@ -172,12 +172,12 @@ def test_a_start_that_waits_for_the_database_can_be_stopped(tmp_path: Path) -> N
     environment = production(nowhere, DATABASE_START_TIMEOUT_SECONDS="60", PORT=port)
     printed = tmp_path / "log"
     with printed.open("wb") as log, subprocess.Popen(SERVE, env=environment, stdout=log) as process:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while "retry_scheduled" not in printed.read_text():
             assert time.monotonic() < deadline
             time.sleep(0.1)
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
 
 
 def test_a_database_that_answers_nobody_does_not_delay_the_stop(lasting_url: str) -> None:
@@ -193,8 +193,8 @@ def test_a_database_that_answers_nobody_does_not_delay_the_stop(lasting_url: str
         proxy.freeze()
         started = time.monotonic()
         service.process.terminate()
-        service.process.wait(15)
-        assert time.monotonic() - started < 7
+        service.process.wait(30)
+        assert time.monotonic() - started < 12
 
 
 @pytest.mark.parametrize("number", [1, 4])
@@ -207,7 +207,7 @@ def test_a_restart_of_the_database_is_only_503s(tmp_path: Path, number: int) -> 
             failure = await asyncio.to_thread(run_apart, tmp_path, restart, ENVIRONMENT)
             assert not failure
             back = time.monotonic()
-            await asyncio.sleep(5)
+            await asyncio.sleep(8)
         return load.outcomes, load.last_bad - back
 
     with (
@@ -250,7 +250,7 @@ def test_512_requests_at_once_are_answered_and_stall_nobody(lasting_url: str) ->
                 assert asyncio.run(main(service, number)) == [200] * number
             # Not a measurement: a service that stalls takes seconds.
             assert statistics.median(waits) < 0.5
-            assert max(waits) < 3
+            assert max(waits) < 10
 
 
 def test_what_fits_exactly_starts_and_never_asks_for_more(lasting_url: str) -> None:
@@ -293,7 +293,7 @@ def test_migrations_that_begin_at_once_are_one_with_a_concurrent_index(server: s
                 subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, text=True)
                 for _ in range(10)
             ]
-            printed = [process.communicate(timeout=120)[0] for process in started]
+            printed = [process.communicate(timeout=300)[0] for process in started]
             assert [process.returncode for process in started] == [0] * 10, printed
             assert "".join(printed).count("Running upgrade 0001 -> 0002") == 1
     finally:
@@ -325,7 +325,7 @@ if shutil.which("pgbouncer"):
             with running(url, **workers(2), DATABASE_PGBOUNCER="true") as service:
                 outcomes = asyncio.run(main(service))
                 assert outcomes.keys() == {"200"}, service.log.read_text()[-3_000:]
-                assert httpx2.get(f"{service.url}/readyz").status_code == 200
+                assert service.get("/readyz").status_code == 200
 
 
 if GUNICORN:
@@ -336,7 +336,7 @@ if GUNICORN:
     ) -> None:
         async def main(service: Service) -> Counter[str]:
             async with Load(service, 16) as load:
-                deadline = time.monotonic() + 60
+                deadline = time.monotonic() + 120
                 while events(service)["Application shutdown complete."] < 3:
                     assert time.monotonic() < deadline
                     await asyncio.sleep(0.5)
@@ -373,9 +373,9 @@ if GUNICORN:
                 await asyncio.sleep(1)
                 before = pids(service)
                 os.kill(before[0], signal.SIGKILL)
-                await asyncio.sleep(1)
+                await asyncio.sleep(2)
                 at_that_moment = load.outcomes.copy()
-                deadline = time.monotonic() + 30
+                deadline = time.monotonic() + 120
                 while len(after := pids(service)) < 2 or before[0] in after:
                     assert time.monotonic() < deadline
                     await asyncio.sleep(0.1)
@@ -416,7 +416,7 @@ if GUNICORN:
                     return time.monotonic() - started
 
             # A second until the next look at it, and a new process; on an idle machine that is 3 s.
-            assert asyncio.run(main()) < limit + 2 + start
+            assert asyncio.run(main()) < limit + 2 + 2 * start
             stuck = [e for e in service.log_lines() if e["event"] == "event_loop_blocked"]
             assert "time.sleep(seconds)" in stuck[0]["stack"]
             assert "WORKER TIMEOUT" in service.log.read_text()
@@ -424,16 +424,18 @@ else:
 
     def test_a_blocked_event_loop_is_named(lasting_url: str) -> None:
         with running(lasting_url) as service:
-            httpx2.get(f"{service.url}/api/v1/chaos/block?seconds=3")
+            service.get("/api/v1/chaos/block?seconds=3")
             stuck = [e for e in service.log_lines() if e["event"] == "event_loop_blocked"]
             assert "time.sleep(seconds)" in stuck[0]["stack"]
-            time.sleep(1.5)
-            assert events(service)["event_loop_free"] == 1
+            deadline = time.monotonic() + 30
+            while not events(service)["event_loop_free"]:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
 
 
 PROBER = """
 import http.client, sys, time
-connection = http.client.HTTPConnection(sys.argv[1], timeout=10)
+connection = http.client.HTTPConnection(sys.argv[1], timeout=60)
 while True:
     started = time.perf_counter()
     connection.request("GET", "/livez")
@@ -482,8 +484,11 @@ def pgbouncer(url: str, folder: Path) -> Iterator[str]:
     command = ["pgbouncer", *as_user, str(folder / "pgbouncer.ini")]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
         try:
-            time.sleep(0.5)
-            assert process.poll() is None, (folder / "log").read_text()
+            deadline = time.monotonic() + 60
+            while not answers(port):
+                assert time.monotonic() < deadline, (folder / "log").read_text()
+                assert process.poll() is None, (folder / "log").read_text()
+                time.sleep(0.1)
             yield parts._replace(netloc=f"{parts.username}@127.0.0.1:{port}").geturl()
         finally:
             process.terminate()

@@ -26,7 +26,7 @@ def test_what_is_cached_does_not_wait_for_the_database(lasting_url: str) -> None
 
         read(ann.id)
         # Nobody gets a connection.
-        app.state.components[Database].bulkhead = Bulkhead(0, 0.5)
+        app.state.components[Database].bulkhead = Bulkhead(0, 2)
         waiting = [threads.submit(read, other.id) for other in others for _ in range(2)]
         assert not wait(waiting, timeout=0.1).done
         status, cached = read(ann.id)

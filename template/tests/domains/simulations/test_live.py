@@ -18,7 +18,7 @@ def submit(service: Service, number: int, **headers: str) -> list[httpx2.Respons
         signed = service.sign_up() | headers
         limits = httpx2.Limits(max_connections=None)
         async with httpx2.AsyncClient(
-            base_url=service.url, headers=signed, limits=limits, timeout=30
+            base_url=service.url, headers=signed, limits=limits, timeout=60
         ) as http:
             return await asyncio.gather(*(http.post(PATH, json=FORM) for _ in range(number)))
 

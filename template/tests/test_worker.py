@@ -84,7 +84,7 @@ def test_what_is_cancelled_stops(ann: Simulator, shared_worker: Worker) -> None:
         ann.cancel(path)
         assert ann.state(path)["status"] == "cancelled"
     # There is room for others soon.
-    assert ann.wait(ann.submit(SHORT), seconds=40)["status"] == "succeeded"
+    assert ann.wait(ann.submit(SHORT), seconds=20)["status"] == "succeeded"
 
 
 def test_a_message_that_comes_twice_is_one_run(
@@ -121,8 +121,8 @@ def test_a_broker_that_is_away_loses_nothing(
             started = time.monotonic()
             paths.append(ann.submit(SHORT))
             seconds.append(time.monotonic() - started)
-        # Nor does anybody wait for it; the machine may be busy once.
-        assert min(seconds) < 2
+        # Nor does anybody wait for it, but for a machine that may be busy once.
+        assert sorted(seconds)[1] < 2
         ready = ann.http.get("/readyz")
         assert ready.status_code == 200
     finally:
@@ -145,7 +145,7 @@ def test_it_stops_in_time_or_hands_back(
         ann.wait_until_under_way(path)
         started = time.monotonic()
         assert worker.stop() == 0
-        assert time.monotonic() - started < 30
+        assert time.monotonic() - started < 15
         assert ann.state(path)["status"] == "queued"
     ann.cancel(path)
 

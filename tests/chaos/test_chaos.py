@@ -159,7 +159,8 @@ def test_a_request_that_takes_too_long_is_cut_and_named(lasting_url: str) -> Non
         answer = asyncio.run(main())
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         assert service.process.wait(10) == 0
-        assert time.monotonic() - started < 12
+        # The platform waits for five seconds more.
+        assert time.monotonic() - started < 11
         cut = [line for line in service.log_lines() if line["event"] == "request_cut"]
         assert [line["path"] for line in cut] == ["/api/v1/chaos/wait"]
         assert events(service)["Application shutdown complete."] == 1
@@ -194,7 +195,7 @@ def test_a_database_that_answers_nobody_does_not_delay_the_stop(lasting_url: str
         started = time.monotonic()
         service.process.terminate()
         service.process.wait(30)
-        assert time.monotonic() - started < 12
+        assert time.monotonic() - started < 11
 
 
 @pytest.mark.parametrize("number", [1, 4])
@@ -250,7 +251,7 @@ def test_512_requests_at_once_are_answered_and_stall_nobody(lasting_url: str) ->
                 assert asyncio.run(main(service, number)) == [200] * number
             # Not a measurement: a service that stalls takes seconds.
             assert statistics.median(waits) < 0.5
-            assert max(waits) < 10
+            assert max(waits) < 3
 
 
 def test_what_fits_exactly_starts_and_never_asks_for_more(lasting_url: str) -> None:
@@ -416,7 +417,7 @@ if GUNICORN:
                     return time.monotonic() - started
 
             # A second until the next look at it, and a new process; on an idle machine that is 3 s.
-            assert asyncio.run(main()) < limit + 2 + 2 * start
+            assert asyncio.run(main()) < limit + 2 + start
             stuck = [e for e in service.log_lines() if e["event"] == "event_loop_blocked"]
             assert "time.sleep(seconds)" in stuck[0]["stack"]
             assert "WORKER TIMEOUT" in service.log.read_text()

@@ -38,6 +38,15 @@ update.main(["--no-checks"])
 """
 
 
+# A shell that starts something in the background has it ignore interrupts.
+INTERRUPTIBLE = """
+import signal, sys
+from scripts import update
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(update.main(sys.argv[1:]))
+"""
+
+
 @pytest.fixture(scope="module")
 def releases(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with two releases: the second changes, renames, adds and drops files."""
@@ -288,7 +297,7 @@ def test_uncommitted_work_is_not_touched(service: Project) -> None:
 def killed(service: Project, at: str, by: signal.Signals, *arguments: str) -> str:
     """Update, kill it at a step, and return what it printed after that."""
     with subprocess.Popen(
-        [sys.executable, "-m", "scripts.update", *arguments],
+        [sys.executable, "-c", INTERRUPTIBLE, *arguments],
         cwd=service.folder,
         env=clean_environment(COPIER=COPIER, PYTHONDONTWRITEBYTECODE="1", **USER),
         stdout=subprocess.PIPE,

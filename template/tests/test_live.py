@@ -3,12 +3,19 @@
 import asyncio
 import socket
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
 import httpx2
+from sqlalchemy import Connection, update
 
+from app.core.database import run_migrations
+from app.domains.users.models import User
+from tests.conftest import make_settings
 from tests.live import PASSWORD, Service
 
 
@@ -27,22 +34,52 @@ def statuses(responses: list[httpx2.Response]) -> list[int]:
     return sorted(response.status_code for response in responses)
 
 
-def test_256_requests_at_once_are_all_answered(service: Service) -> None:
-    async def main() -> tuple[list[int], int]:
-        async with signed_in(service) as http, client(service) as prober:
-            await prober.get("/livez")
-            requests = [asyncio.create_task(http.get("/api/v1/users/me")) for _ in range(256)]
-            probes = 0
-            while not all(request.done() for request in requests):
-                await prober.get("/livez")
-                probes += 1
-                await asyncio.sleep(0.01)
-            return statuses(await asyncio.gather(*requests)), probes
+@contextmanager
+def nobody_writes(url: str) -> Iterator[None]:
+    """Hold every user in a transaction that does not end."""
+    held, over = Event(), Event()
 
-    answers, probes = asyncio.run(main())
-    assert answers == [200] * 256
-    # What needs no connection waits for nobody: behind the others, it would be one or two.
-    assert probes > 4
+    def hold(connection: Connection) -> None:
+        connection.execute(update(User).values(name="Nobody"))
+        held.set()
+        over.wait()
+
+    with ThreadPoolExecutor(1) as threads:
+        holding = threads.submit(run_migrations, make_settings(url), hold)
+        try:
+            assert held.wait(60)
+            yield
+        finally:
+            over.set()
+            holding.result()
+
+
+def test_256_requests_at_once_are_all_answered(service: Service) -> None:
+    async def main() -> list[int]:
+        async with signed_in(service) as http:
+            requests = [http.get("/api/v1/users/me") for _ in range(256)]
+            return statuses(await asyncio.gather(*requests))
+
+    assert asyncio.run(main()) == [200] * 256
+
+
+def test_what_needs_no_database_waits_for_nobody(service: Service, lasting_url: str) -> None:
+    async def main() -> list[int]:
+        async with signed_in(service) as http, client(service) as prober:
+            with nobody_writes(lasting_url):
+                # More than there are connections, or threads.
+                change = {"name": "Ann"}
+                requests = [
+                    asyncio.create_task(http.patch("/api/v1/users/me", json=change))
+                    for _ in range(100)
+                ]
+                for _ in range(10):
+                    await asyncio.sleep(0.1)
+                    assert (await prober.get("/livez")).status_code == 200
+                assert not any(request.done() for request in requests)
+            return statuses(await asyncio.gather(*requests))
+
+    assert asyncio.run(main()) == [200] * 100
 
 
 def test_one_of_many_equal_sign_ups_succeeds(service: Service) -> None:

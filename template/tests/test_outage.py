@@ -23,16 +23,16 @@ def proxy(lasting_url: str) -> Proxy:
 
 
 @pytest.fixture(scope="module")
-def service(lasting_url: str, proxy: Proxy) -> Iterator[Service]:
-    """A service that goes this way."""
+def way(lasting_url: str, proxy: Proxy) -> str:
+    """Its URL."""
     url = make_url(lasting_url).set(host="127.0.0.1", port=proxy.port)
-    limits = {
-        "DATABASE_CONNECT_TIMEOUT_SECONDS": "2",
-        "DATABASE_STATEMENT_TIMEOUT_SECONDS": "1",
-        "DATABASE_POOL_TIMEOUT_SECONDS": "2",
-        "READINESS_TIMEOUT_SECONDS": "1",
-    }
-    with running(url.render_as_string(hide_password=False), **limits) as service:
+    return url.render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="module")
+def service(way: str) -> Iterator[Service]:
+    """A service that goes this way."""
+    with running(way) as service:
         yield service
 
 
@@ -81,70 +81,84 @@ def test_an_outage_is_a_503_and_ends_by_itself(http: httpx2.Client, proxy: Proxy
     assert http.get("/readyz").status_code == 200
 
 
-def test_a_database_that_stops_answering_holds_nobody_for_long(
-    service: Service, http: httpx2.Client, proxy: Proxy
-) -> None:
-    async def main() -> list[int]:
-        async with httpx2.AsyncClient(
-            base_url=service.url, headers=http.headers, timeout=30
-        ) as many:
+def test_a_database_that_stops_answering_holds_nobody_for_long(way: str, proxy: Proxy) -> None:
+    async def main(service: Service, headers: dict[str, str]) -> list[int]:
+        async with httpx2.AsyncClient(base_url=service.url, headers=headers, timeout=30) as many:
             requests = [many.get("/api/v1/users/me") for _ in range(30)]
             answers = await asyncio.gather(*requests, many.get("/livez"), many.get("/readyz"))
             return [answer.status_code for answer in answers]
 
-    http.get("/api/v1/users/me")
-    proxy.freeze()
-    answers = asyncio.run(main())
-    proxy.thaw()
-    assert answers == [503] * 30 + [200, 503]
-    assert http.get("/api/v1/users/me").status_code == 200
+    limits = {
+        "DATABASE_CONNECT_TIMEOUT_SECONDS": "2",
+        "DATABASE_STATEMENT_TIMEOUT_SECONDS": "1",
+        "DATABASE_POOL_TIMEOUT_SECONDS": "2",
+        "READINESS_TIMEOUT_SECONDS": "1",
+    }
+    with running(way, **limits) as service:
+        headers = service.sign_up()
+        service.get("/api/v1/users/me", **headers)
+        proxy.freeze()
+        answers = asyncio.run(main(service, headers))
+        proxy.thaw()
+        assert answers == [503] * 30 + [200, 503]
+        deadline = time.monotonic() + 60
+        while service.get("/api/v1/users/me", **headers).status_code != 200:
+            assert time.monotonic() < deadline
 
 
 def test_only_503s_under_load(service: Service, http: httpx2.Client, proxy: Proxy) -> None:
     async def main() -> set[int]:
         seen: set[int] = set()
-        deadline = time.monotonic() + 3
+        answered = asyncio.Condition()
+        last = 0
 
-        async def client() -> None:
-            async with httpx2.AsyncClient(
-                base_url=service.url, headers=http.headers, timeout=60
-            ) as mine:
-                while time.monotonic() < deadline:
-                    seen.add((await mine.get("/api/v1/users/me")).status_code)
+        async def client(mine: httpx2.AsyncClient) -> None:
+            nonlocal last
+            while True:
+                last = (await mine.get("/api/v1/users/me")).status_code
+                seen.add(last)
+                async with answered:
+                    answered.notify_all()
 
-        async def outage() -> None:
+        async def until(status: int) -> None:
+            async with asyncio.timeout(60), answered:
+                await answered.wait_for(lambda: last == status)
+
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+        async with (
+            httpx2.AsyncClient(
+                base_url=service.url, headers=http.headers, limits=limits, timeout=60
+            ) as mine,
+            asyncio.TaskGroup() as group,
+        ):
+            clients = [group.create_task(client(mine)) for _ in range(32)]
             for _ in range(3):
-                await asyncio.sleep(0.3)
+                await until(200)
                 proxy.cut()
-                await asyncio.sleep(0.3)
+                await until(503)
                 proxy.mend()
-
-        await asyncio.gather(outage(), *(client() for _ in range(32)))
+            await until(200)
+            for each in clients:
+                each.cancel()
         return seen
 
     assert asyncio.run(main()) == {200, 503}
     assert http.get("/api/v1/users/me").status_code == 200
 
 
-def test_a_migration_waits_longer_than_a_request(lasting_url: str, proxy: Proxy) -> None:
+def test_a_migration_waits_longer_than_a_request(way: str, proxy: Proxy) -> None:
     def look(connection: Connection) -> None:
         connection.execute(text("SELECT 1"))
 
-    url = make_url(lasting_url).set(host="127.0.0.1", port=proxy.port)
-    settings = make_settings(
-        url.render_as_string(hide_password=False), database_connect_timeout_seconds=2
-    )
+    settings = make_settings(way, database_connect_timeout_seconds=2)
     proxy.freeze()
     Timer(3, proxy.thaw).start()
     run_migrations(settings, look)
 
 
-def test_the_start_does_not_fail_without_the_database(lasting_url: str, proxy: Proxy) -> None:
+def test_the_start_does_not_fail_without_the_database(way: str, proxy: Proxy) -> None:
     proxy.cut()
-    url = make_url(lasting_url).set(host="127.0.0.1", port=proxy.port)
-    with running(
-        url.render_as_string(hide_password=False), DATABASE_START_TIMEOUT_SECONDS="0.5"
-    ) as service:
+    with running(way, DATABASE_START_TIMEOUT_SECONDS="0.5") as service:
         assert service.get("/readyz").status_code == 503
         lines = [json.loads(line)["event"] for line in service.log.read_text().splitlines()]
         assert "stamina.retry_scheduled" in lines

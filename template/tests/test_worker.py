@@ -84,7 +84,7 @@ def test_what_is_cancelled_stops(ann: Simulator, shared_worker: Worker) -> None:
         ann.cancel(path)
         assert ann.state(path)["status"] == "cancelled"
     # There is room for others soon.
-    assert ann.wait(ann.submit(SHORT), seconds=20)["status"] == "succeeded"
+    assert ann.wait(ann.submit(SHORT), seconds=40)["status"] == "succeeded"
 
 
 def test_a_message_that_comes_twice_is_one_run(
@@ -114,20 +114,27 @@ def test_a_process_that_is_killed_is_replaced(ann: Simulator, shared_worker: Wor
 def test_a_broker_that_is_away_loses_nothing(
     ann: Simulator, shared_worker: Worker, proxy: Proxy, how: str
 ) -> None:
+    paths: list[str] = []
+    seconds: list[float] = []
+
+    def submit() -> None:
+        began = time.monotonic()
+        paths.append(ann.submit(SHORT))
+        seconds.append(time.monotonic() - began)
+
+    submit()
     getattr(proxy, how)()
     try:
-        paths, seconds = [], []
         for _ in range(3):
-            started = time.monotonic()
-            paths.append(ann.submit(SHORT))
-            seconds.append(time.monotonic() - started)
+            submit()
         # Nor does anybody wait for it, but for a machine that may be busy once.
-        assert sorted(seconds)[1] < 2
+        usual, *others = seconds
+        assert sorted(others)[1] < 2 + usual
         ready = ann.http.get("/readyz")
         assert ready.status_code == 200
     finally:
         proxy.thaw() if how == "freeze" else proxy.mend()
-    assert [ann.wait(path)["status"] for path in paths] == ["succeeded"] * 3
+    assert [ann.wait(path)["status"] for path in paths] == ["succeeded"] * 4
 
 
 def test_it_stops_in_time_or_hands_back(
@@ -145,7 +152,7 @@ def test_it_stops_in_time_or_hands_back(
         ann.wait_until_under_way(path)
         started = time.monotonic()
         assert worker.stop() == 0
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < 40
         assert ann.state(path)["status"] == "queued"
     ann.cancel(path)
 

@@ -62,6 +62,14 @@ def client(service: Service, **options: Any) -> httpx2.AsyncClient:
     )
 
 
+@contextmanager
+def started(url: str, **settings: str) -> Iterator[tuple[Service, float]]:
+    """The service, and how many seconds its start took: so much later may be in time here."""
+    began = time.monotonic()
+    with running(url, **settings) as service:
+        yield service, time.monotonic() - began
+
+
 def pids(service: Service) -> list[int]:
     """The processes of gunicorn that serve."""
     ps = ["ps", "-o", "pid=", "--ppid", str(service.process.pid)]
@@ -113,7 +121,7 @@ def test_a_stop_under_load_answers_what_was_accepted(lasting_url: str) -> None:
     async def main(service: Service) -> tuple[list[int], Counter[str]]:
         async with client(service) as http:
             async with Load(service, 16) as load:
-                path = "/api/v1/chaos/wait?seconds=8"
+                path = "/api/v1/chaos/wait?seconds=12"
                 requests = [asyncio.create_task(http.get(path)) for _ in range(number)]
                 await asyncio.sleep(2)
                 service.process.terminate()
@@ -121,18 +129,18 @@ def test_a_stop_under_load_answers_what_was_accepted(lasting_url: str) -> None:
                 await asyncio.sleep(1)
             return [answer.status_code for answer in await asyncio.gather(*requests)], load.outcomes
 
-    settings = {"GRACEFUL_TIMEOUT_SECONDS": "20", "SHUTDOWN_DELAY_SECONDS": "4"}
+    settings = {"GRACEFUL_TIMEOUT_SECONDS": "30", "SHUTDOWN_DELAY_SECONDS": "8"}
     with running(lasting_url, **workers(2), **settings, THREADPOOL_SIZE="250") as service:
         answers, others = asyncio.run(main(service))
         assert answers == [200] * number
         assert others.keys() == {"200"}, others
-        assert service.process.wait(20) == 0
+        assert service.process.wait(60) == 0
         assert events(service)["Application shutdown complete."] == (2 if GUNICORN else 1)
 
 
 def test_it_is_unready_before_it_stops(lasting_url: str) -> None:
     # An empty variable is as none.
-    with running(lasting_url, WEB_CONCURRENCY="", SHUTDOWN_DELAY_SECONDS="4") as service:
+    with running(lasting_url, WEB_CONCURRENCY="", SHUTDOWN_DELAY_SECONDS="6") as service:
         with httpx2.Client(base_url=service.url, timeout=60) as http:
             assert http.get("/livez").headers.get("Connection") != "close"
             service.process.terminate()
@@ -142,25 +150,26 @@ def test_it_is_unready_before_it_stops(lasting_url: str) -> None:
             assert service.get("/livez").status_code == 200
             # On the connection from before, too.
             assert http.get("/livez").headers["Connection"] == "close"
-        assert service.process.wait(25) == 0
+        assert service.process.wait(60) == 0
 
 
 def test_a_request_that_takes_too_long_is_cut_and_named(lasting_url: str) -> None:
-    with running(lasting_url, **workers(1), GRACEFUL_TIMEOUT_SECONDS="6") as service:
+    limit = 6
+    settings = workers(1) | {"GRACEFUL_TIMEOUT_SECONDS": str(limit)}
+    with started(lasting_url, **settings) as (service, start):
 
-        async def main() -> httpx2.Response:
+        async def main() -> tuple[httpx2.Response, float]:
             async with client(service) as http:
-                request = asyncio.create_task(http.get("/api/v1/chaos/wait?seconds=30"))
+                request = asyncio.create_task(http.get("/api/v1/chaos/wait?seconds=60"))
                 await asyncio.sleep(1)
                 service.process.terminate()
-                return await request
+                told = time.monotonic()
+                return await request, told
 
-        started = time.monotonic() + 1
-        answer = asyncio.run(main())
+        answer, told = asyncio.run(main())
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-        assert service.process.wait(10) == 0
-        # Its limit, and some time for this process.
-        assert time.monotonic() - started < 6 + 2
+        assert service.process.wait(60) == 0
+        assert time.monotonic() - told < limit + 2 + start
         cut = [line for line in service.log_lines() if line["event"] == "request_cut"]
         assert [line["path"] for line in cut] == ["/api/v1/chaos/wait"]
         assert events(service)["Application shutdown complete."] == 1
@@ -189,13 +198,15 @@ def test_a_database_that_answers_nobody_does_not_delay_the_stop(lasting_url: str
     parts = urlsplit(lasting_url)
     proxy = Proxy(parts.hostname or "", parts.port or 0)
     way = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{proxy.port}")).geturl()
-    with running(way, **workers(1), GRACEFUL_TIMEOUT_SECONDS="6") as service:
+    limit = 6
+    settings = workers(1) | {"GRACEFUL_TIMEOUT_SECONDS": str(limit)}
+    with started(way, **settings) as (service, start):
         asyncio.run(main(service))
         proxy.freeze()
-        started = time.monotonic()
         service.process.terminate()
-        service.process.wait(30)
-        assert time.monotonic() - started < 6 + 2
+        told = time.monotonic()
+        service.process.wait(60)
+        assert time.monotonic() - told < limit + 2 + start
 
 
 @pytest.mark.parametrize("number", [1, 4])
@@ -240,18 +251,20 @@ def test_a_connection_that_is_ended_costs_one_request(lasting_url: str) -> None:
 
 
 def test_512_requests_at_once_are_answered_and_stall_nobody(lasting_url: str) -> None:
-    async def main(service: Service, number: int) -> list[int]:
+    async def main(service: Service, number: int) -> tuple[list[int], float]:
         async with client(service, headers=service.sign_up()) as http:
+            began = time.monotonic()
             answers = await asyncio.gather(*(http.get(ME) for _ in range(number)))
-            return [answer.status_code for answer in answers]
+            return [answer.status_code for answer in answers], time.monotonic() - began
 
     with running(lasting_url, **workers(2)) as service:
         for number in (256, 512):
             with probing(service) as waits:
-                assert asyncio.run(main(service, number)) == [200] * number
-            # Not a measurement: a service that stalls takes seconds.
-            assert statistics.median(waits) < 0.5
-            assert max(waits) < 3
+                answers, seconds = asyncio.run(main(service, number))
+            assert answers == [200] * number
+            # Not a measurement: in a service that stalls, one waits as long as all take.
+            assert statistics.median(waits) < max(0.5, seconds / 10)
+            assert max(waits) < max(3, seconds / 2)
 
 
 def test_what_fits_exactly_starts_and_never_asks_for_more(lasting_url: str) -> None:
@@ -290,12 +303,12 @@ def test_migrations_that_begin_at_once_are_one_with_a_concurrent_index(server: s
             databases.migrate(url, "base")
             command = [sys.executable, "-m", "alembic", "upgrade", "head"]
             settings = production(url)
-            started = [
+            migrating = [
                 subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, text=True)
                 for _ in range(10)
             ]
-            printed = [process.communicate(timeout=300)[0] for process in started]
-            assert [process.returncode for process in started] == [0] * 10, printed
+            printed = [process.communicate(timeout=300)[0] for process in migrating]
+            assert [process.returncode for process in migrating] == [0] * 10, printed
             assert "".join(printed).count("Running upgrade 0001 -> 0002") == 1
     finally:
         revision.unlink()
@@ -352,21 +365,22 @@ if GUNICORN:
         lasting_url: str,
     ) -> None:
         enough = {"GUNICORN_MAX_REQUESTS": "5", "GUNICORN_MAX_REQUESTS_JITTER": "0"}
-        with running(lasting_url, **workers(1), **enough) as service:
+        with started(lasting_url, **workers(1), **enough) as (service, start):
 
             async def main() -> float:
                 async with client(service) as http:
                     slow = asyncio.create_task(http.get("/api/v1/chaos/wait?seconds=10"))
                     slowest = 0.0
                     while not slow.done():
-                        started = time.monotonic()
+                        began = time.monotonic()
                         assert (await http.get("/livez")).status_code == 200
-                        slowest = max(slowest, time.monotonic() - started)
+                        slowest = max(slowest, time.monotonic() - began)
                         await asyncio.sleep(0.2)
                     assert (await slow).status_code == 200
                     return slowest
 
-            assert asyncio.run(main()) < 5
+            # The last one may wait for the next process.
+            assert asyncio.run(main()) < 4 + start
 
     def test_a_process_that_is_killed_is_replaced(lasting_url: str) -> None:
         async def main(service: Service) -> Counter[str]:
@@ -401,20 +415,18 @@ if GUNICORN:
     def test_a_process_whose_event_loop_is_blocked_is_replaced(lasting_url: str) -> None:
         limit = 3
         settings = {"GUNICORN_TIMEOUT_SECONDS": str(limit)}
-        began = time.monotonic()
-        with running(lasting_url, **workers(1), **settings) as service:
-            start = time.monotonic() - began
+        with started(lasting_url, **workers(1), **settings) as (service, start):
 
             async def main() -> float:
                 async with client(service) as http:
                     path = "/api/v1/chaos/block?seconds=30"
                     blocked = asyncio.create_task(http.get(path))
                     await asyncio.sleep(0.5)
-                    started = time.monotonic()
+                    began = time.monotonic()
                     assert (await http.get("/livez")).status_code == 200
                     with pytest.raises(httpx2.TransportError):
                         await blocked
-                    return time.monotonic() - started
+                    return time.monotonic() - began
 
             # A second until the next look at it, and a new process; on an idle machine that is 3 s.
             assert asyncio.run(main()) < limit + 2 + start

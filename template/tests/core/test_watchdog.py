@@ -15,14 +15,17 @@ def test_it_says_where_the_event_loop_is_stuck(monkeypatch: pytest.MonkeyPatch) 
 
     async def main() -> None:
         with watchdog.watching(0.5):
+            began = time.monotonic()
             await asyncio.sleep(0.2)
-            assert not logs
+            # Or else the machine stood still.
+            assert not logs or time.monotonic() - began > 0.4
+            logs.clear()
             time.sleep(1.5)  # noqa: ASYNC251
             await asyncio.sleep(0.5)
 
     with structlog.testing.capture_logs() as logs:
         asyncio.run(main())
-    blocked, free = logs
+    blocked, free, *_ = logs
     assert "time.sleep(1.5)" in blocked["stack"]
     assert free["event"] == "event_loop_free"
-    assert free["seconds"] == pytest.approx(1.5, abs=1)
+    assert 0.5 < free["seconds"] < 10

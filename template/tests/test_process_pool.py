@@ -84,7 +84,7 @@ def test_what_is_cancelled_stops(ann: Simulator) -> None:
         ann.cancel(path)
         assert ann.state(path)["status"] == "cancelled"
     # There is room for others soon.
-    assert ann.wait(ann.submit(SHORT), seconds=40)["status"] == "succeeded"
+    assert ann.wait(ann.submit(SHORT), seconds=20)["status"] == "succeeded"
 
 
 def test_a_process_that_is_killed_is_replaced(services: list[Service], ann: Simulator) -> None:

@@ -101,9 +101,7 @@ def test_a_database_that_stops_answering_holds_nobody_for_long(way: str, proxy: 
         answers = asyncio.run(main(service, headers))
         proxy.thaw()
         assert answers == [503] * 30 + [200, 503]
-        deadline = time.monotonic() + 60
-        while service.get("/api/v1/users/me", **headers).status_code != 200:
-            assert time.monotonic() < deadline
+        assert service.get("/api/v1/users/me", **headers).status_code == 200
 
 
 def test_only_503s_under_load(service: Service, http: httpx2.Client, proxy: Proxy) -> None:

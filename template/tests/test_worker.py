@@ -114,27 +114,20 @@ def test_a_process_that_is_killed_is_replaced(ann: Simulator, shared_worker: Wor
 def test_a_broker_that_is_away_loses_nothing(
     ann: Simulator, shared_worker: Worker, proxy: Proxy, how: str
 ) -> None:
-    paths: list[str] = []
-    seconds: list[float] = []
-
-    def submit() -> None:
-        began = time.monotonic()
-        paths.append(ann.submit(SHORT))
-        seconds.append(time.monotonic() - began)
-
-    submit()
     getattr(proxy, how)()
     try:
+        paths, seconds = [], []
         for _ in range(3):
-            submit()
+            started = time.monotonic()
+            paths.append(ann.submit(SHORT))
+            seconds.append(time.monotonic() - started)
         # Nor does anybody wait for it, but for a machine that may be busy once.
-        usual, *others = seconds
-        assert sorted(others)[1] < 2 + usual
+        assert sorted(seconds)[1] < 2
         ready = ann.http.get("/readyz")
         assert ready.status_code == 200
     finally:
         proxy.thaw() if how == "freeze" else proxy.mend()
-    assert [ann.wait(path)["status"] for path in paths] == ["succeeded"] * 4
+    assert [ann.wait(path)["status"] for path in paths] == ["succeeded"] * 3
 
 
 def test_it_stops_in_time_or_hands_back(

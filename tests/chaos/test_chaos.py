@@ -118,23 +118,28 @@ class Load:
 def test_a_stop_under_load_answers_what_was_accepted(lasting_url: str) -> None:
     number = 200
 
-    async def main(service: Service) -> tuple[list[int], Counter[str]]:
+    limit = 30
+
+    async def main(service: Service) -> tuple[list[int], Counter[str], float]:
         async with client(service) as http:
             async with Load(service, 16) as load:
                 path = "/api/v1/chaos/wait?seconds=12"
                 requests = [asyncio.create_task(http.get(path)) for _ in range(number)]
                 await asyncio.sleep(2)
                 service.process.terminate()
+                told = time.monotonic()
                 # As a proxy, which sends nothing more when it has noticed that this is not ready.
                 await asyncio.sleep(1)
-            return [answer.status_code for answer in await asyncio.gather(*requests)], load.outcomes
+            statuses = [answer.status_code for answer in await asyncio.gather(*requests)]
+            return statuses, load.outcomes, told
 
-    settings = {"GRACEFUL_TIMEOUT_SECONDS": "30", "SHUTDOWN_DELAY_SECONDS": "8"}
+    settings = {"GRACEFUL_TIMEOUT_SECONDS": str(limit), "SHUTDOWN_DELAY_SECONDS": "8"}
     with running(lasting_url, **workers(2), **settings, THREADPOOL_SIZE="250") as service:
-        answers, others = asyncio.run(main(service))
+        answers, others, told = asyncio.run(main(service))
         assert answers == [200] * number
         assert others.keys() == {"200"}, others
         assert service.process.wait(60) == 0
+        assert time.monotonic() - told < limit
         assert events(service)["Application shutdown complete."] == (2 if GUNICORN else 1)
 
 
@@ -150,7 +155,7 @@ def test_it_is_unready_before_it_stops(lasting_url: str) -> None:
             assert service.get("/livez").status_code == 200
             # On the connection from before, too.
             assert http.get("/livez").headers["Connection"] == "close"
-        assert service.process.wait(60) == 0
+        assert service.process.wait(25) == 0
 
 
 def test_a_request_that_takes_too_long_is_cut_and_named(lasting_url: str) -> None:
@@ -380,7 +385,7 @@ if GUNICORN:
                     return slowest
 
             # The last one may wait for the next process.
-            assert asyncio.run(main()) < 4 + start
+            assert asyncio.run(main()) < 3 + start
 
     def test_a_process_that_is_killed_is_replaced(lasting_url: str) -> None:
         async def main(service: Service) -> Counter[str]:

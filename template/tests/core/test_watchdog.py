@@ -30,5 +30,6 @@ def test_it_says_where_the_event_loop_is_stuck(monkeypatch: pytest.MonkeyPatch) 
         slept_seconds = asyncio.run(main())
     blocked, free, *_ = logs
     assert "time.sleep(1.5)" in blocked["stack"]
+    assert sum("time.sleep(1.5)" in line.get("stack", "") for line in logs) == 1
     assert free["event"] == "event_loop_free"
     assert free["seconds"] == pytest.approx(slept_seconds, abs=1)

@@ -1,16 +1,18 @@
 # Needs Python 3.11 or newer, Git and make. uv does the rest, and is fetched if it is missing.
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
+# Compiled modules are kept: without them, each of a thousand processes compiles its packages anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 UV := $(or $(shell command -v uv),.tools/bin/uv)
-# Services that are tested at once: each takes about one core.
+# Tests that run at once: each takes about one core.
 JOBS ?= 2
 COPIER = uv run --quiet copier copy --vcs-ref HEAD --defaults $(ANSWERS:%=--data '%') . demo
 
-.PHONY: help demo variant test bench check fix draw release render
+.PHONY: help demo variant test test-all test-rest faults bench check fix draw release render
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 demo: render ## Render a service into demo/ and start it; ANSWERS="database=sqlite", HOST=, PORT=
 	cd demo && uv run --quiet poe dev
@@ -18,9 +20,19 @@ demo: render ## Render a service into demo/ and start it; ANSWERS="database=sqli
 variant: render ## Render a service into demo/ and run its checks and tests; ANSWERS="…"
 	cd demo && uv run --quiet poe check
 	cd demo && uv run --quiet poe test
+	cd demo && uv run --quiet poe test-live
 
-test: $(UV) ## Render every combination, run every one that differs; ARGS="-k update", JOBS=1
+test: $(UV) ## Check every combination, run those that stand for all; ARGS="-k update", JOBS=1
 	uv run pytest --numprocesses $(JOBS) --maxschedchunk 1 $(ARGS)
+
+test-all: $(UV) ## Run everything, each service too; the same command goes on after a failure
+	uv run python -m tests.everything --jobs $(JOBS)
+
+test-rest: $(UV) ## Run services that `make test` does not run, in MINUTES=20
+	uv run python -m tests.everything --jobs $(JOBS) --rest --minutes $(or $(MINUTES),20)
+
+faults: $(UV) ## Plant faults, and see that the tests find each; ARGS="a-name another"
+	uv run python -m tests.faults $(ARGS)
 
 bench: $(UV) ## Measure how services answer under load and heavy work, and what a cache saves
 	uv run python -m benchmarks.stall
@@ -47,7 +59,7 @@ release: $(UV) ## Check all, then tag a release: VERSION=1.2.0
 		{ echo "Give CHANGELOG.md a section: ## [$(VERSION)] - $$(date +%F)"; exit 1; }
 	@! git rev-parse --quiet --verify "refs/tags/v$(VERSION)" >/dev/null || \
 		{ echo "v$(VERSION) is there already, and a release never moves."; exit 1; }
-	$(MAKE) check test
+	$(MAKE) check test-all
 	git tag --annotate "v$(VERSION)" --message "$(VERSION)"
 	echo "v$(VERSION) $$(git rev-parse HEAD)" >> RELEASES
 	git commit --quiet --message "Record v$(VERSION)" RELEASES

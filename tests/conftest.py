@@ -2,12 +2,48 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Generator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.matrix import TEMPLATE, Answers, choices, label, questions, runtime_product, spread
+from tests import environments
+from tests.matrix import (
+    TEMPLATE,
+    Answers,
+    choices,
+    label,
+    questions,
+    runtime_product,
+    spread,
+)
 from tests.project import Project, execute
+from tests.timing import Timing
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure what each test does."""
+    config.pluginmanager.register(Timing())
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let one service be chosen where otherwise the covering set is run."""
+    parser.addoption(
+        "--service",
+        metavar="ANSWERS",
+        help='run this service with all of its tests, as in "sqlalchemy=sync database=sqlite …"',
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a module's services, or instead the one that was named."""
+    if "chosen" in metafunc.fixturenames:
+        named = metafunc.config.getoption("--service")
+        known = {label(answers): answers for answers in runtime_product()}
+        if named and named not in known:
+            raise pytest.UsageError(f"--service: there is no service {named!r}")
+        services = [known[named]] if named else metafunc.module.SERVICES
+        metafunc.parametrize("chosen", services, ids=label, scope="module")
 
 
 @pytest.fixture(scope="session")
@@ -47,27 +83,35 @@ def pythons() -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this run share."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if own.name.startswith("popen-") else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def install(
-    render: Callable[[Answers], Project], pythons: list[str]
+    render: Callable[[Answers], Project], pythons: list[str], shared: Path
 ) -> Callable[[Answers], Project]:
-    """Render a service and install its environment, once for all tests that ask for it."""
+    """Render a service and give it its packages, once for all tests of a worker that ask for it."""
     python = {label(answers): python for answers, python in spread(runtime_product(), pythons)}
-    installed: dict[str, Project] = {}
 
-    def install_once(answers: Answers) -> Project:
-        name = label(answers)
-        if name not in installed:
-            installed[name] = render(answers)
-            installed[name].run("uv", "sync", "--python", python[name])
-        return installed[name]
+    @cache
+    def install_once(name: str) -> Project:
+        answers = next(each for each in runtime_product() if label(each) == name)
+        project = render(answers)
+        environments.install(project, python[name], shared)
+        return project
 
-    return install_once
+    return lambda answers: install_once(label(answers))
 
 
-@pytest.fixture(scope="module", params=runtime_product(), ids=label)
-def service(request: pytest.FixtureRequest, install: Callable[[Answers], Project]) -> Project:
-    """Each service that runs differently, installed on one of this machine's Pythons."""
-    return install(request.param)
+@pytest.fixture(scope="module")
+def service(chosen: Answers, install: Callable[[Answers], Project]) -> Project:
+    """Each of a module's services, with its packages, on one of this machine's Pythons."""
+    return install(chosen)
 
 
 @pytest.hookimpl(wrapper=True)

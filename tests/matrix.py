@@ -35,6 +35,7 @@ FULLEST: Answers = {
 }
 
 
+@cache
 def every_combination() -> list[Answers]:
     """Return every combination of answers; the Python, which changes a sentence, by turns."""
     pythons = map(str, choices(questions()["python_version"]))
@@ -45,41 +46,56 @@ def every_combination() -> list[Answers]:
     ]
 
 
+@cache
 def runtime_product() -> list[Answers]:
     """Return every combination that runs differently, with all else as by default."""
     return list(_combinations(list(questions().items()), {}, kept=NOT_RUNTIME))
 
 
-def covering() -> list[Answers]:
+@cache
+def pairwise() -> list[Answers]:
     """Return a few services: the smallest, the fullest, and any two answers that go together."""
+    return _with_every_pair([SMALLEST, FULLEST])
+
+
+@cache
+def covering() -> list[Answers]:
+    """Return the services that stand for all.
+
+    They are the default one, each that differs from it by one answer, the smallest, the fullest,
+    and more until any two answers that go together do so in one of them.
+    """
+    return _with_every_pair([default(), *switches(), SMALLEST, FULLEST])
+
+
+def default() -> Answers:
+    """Return the service of somebody who takes each default."""
+    return next(each for each in runtime_product() if _differences(each) == 0)
+
+
+def switches() -> list[Answers]:
+    """Return every service that runs differently from the default one by a single answer."""
+    return [answers for answers in runtime_product() if _differences(answers) == 1]
+
+
+def _differences(answers: Answers) -> int:
+    """Count the answers that are not the defaults."""
+    return sum(answer != questions()[name]["default"] for name, answer in answers.items())
+
+
+def _with_every_pair(chosen: list[Answers]) -> list[Answers]:
+    """Add services until any two answers that go together do so in one of them."""
     services = runtime_product()
 
     def pairs(answers: Answers) -> set[Any]:
         return set(combinations(answers.items(), 2))
 
-    chosen: list[Answers] = [SMALLEST, FULLEST]
-    missing = set().union(*map(pairs, services)) - pairs(SMALLEST) - pairs(FULLEST)
+    missing = set().union(*map(pairs, services)).difference(*map(pairs, chosen))
     while missing:
         best = max(services, key=lambda answers: len(pairs(answers) & missing))
-        chosen.append(best)
+        chosen = [*chosen, best]
         missing -= pairs(best)
     return chosen
-
-
-def is_tested_in_full(answers: Answers) -> bool:
-    """Return whether, of two services that differ by the server alone, this one has its turn."""
-    pair, server = divmod(runtime_product().index(answers), len(choices(questions()["server"])))
-    return pair % 2 == server
-
-
-def switches() -> list[Answers]:
-    """Return every service that runs differently from the default one by a single answer."""
-    defaults = {name: question["default"] for name, question in questions().items()}
-    return [
-        answers
-        for answers in runtime_product()
-        if sum(answer != defaults[name] for name, answer in answers.items()) == 1
-    ]
 
 
 def spread(variants: Iterable[Answers], pythons: Iterable[str]) -> list[tuple[Answers, str]]:

@@ -17,6 +17,7 @@ import copier
 from jinja2 import Environment
 
 from tests.matrix import Answers, label
+from tests.timing import kind_of, step
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ NOT_INHERITED = frozenset(
         "ENVIRONMENT",
         "HOST",
         "PORT",
+        # Each process would compile every package anew: three seconds a start.
+        "PYTHONDONTWRITEBYTECODE",
         "REDIS_URL",
         "SECRET_KEY",
         "WEB_CONCURRENCY",
@@ -35,11 +38,7 @@ NOT_INHERITED = frozenset(
     }
 )
 
-# Five times what the longest command may take.
-MAX_SECONDS = 900
-
-
-# What Jinja compiled, by the text that it was.
+# Compiled templates, by their text and name.
 _COMPILED: dict[tuple[str, str | None], Any] = {}
 
 
@@ -48,26 +47,28 @@ class CommandError(AssertionError):
 
 
 def execute(command: list[str], folder: Path, **environment: str) -> str:
-    """Run a command in a folder, in the environment of a fresh shell; return what it printed."""
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=clean_environment(**environment),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    """Run a command in a folder, in the environment of a fresh shell; return what it printed.
+
+    Raises CommandError if it fails. The time limit is that of the test, which then ends every
+    process that the command started.
+    """
+    with (
+        step(kind_of(shlex.join(command))),
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env=clean_environment(**environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process,
+    ):
         try:
-            output, errors = process.communicate(timeout=MAX_SECONDS)
-        except KeyboardInterrupt:
+            output, errors = process.communicate()
+        except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-        except subprocess.TimeoutExpired:
-            # All that it started: each holds the pipes.
-            os.killpg(process.pid, signal.SIGKILL)
-            output, errors = process.communicate()
-            errors += f"It ran for {MAX_SECONDS} seconds."
     if process.returncode:
         raise CommandError(
             f"{shlex.join(command)} failed ({process.returncode}):\n{output}{errors}"
@@ -98,7 +99,7 @@ class Project:
     @classmethod
     def render(cls, template: Path, folder: Path, answers: Answers) -> Self:
         """Render a service in this process: without Git, a prompt, or the user's own settings."""
-        with quick_renders():
+        with step("render"), quick_renders():
             copier.run_copy(
                 str(template),
                 folder,

@@ -2,12 +2,9 @@
 
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from tests.matrix import Answers, label, runtime_product
+from tests.matrix import Answers, runtime_product
 from tests.project import Project
 
 CHAOS = Path(__file__).parent / "chaos"
@@ -16,11 +13,8 @@ ALIKE: Answers = {"database": "postgresql", "redis_cache": False, "cpu_jobs": "n
 SERVICES = [answers for answers in runtime_product() if answers.items() >= ALIKE.items()]
 
 
-@pytest.mark.parametrize("answers", SERVICES, ids=label)
-def test_a_service_withstands_it(
-    answers: Answers, install: Callable[[Answers], Project], tmp_path: Path
-) -> None:
-    installed = install(answers)
+def test_a_service_withstands_it(service: Project, tmp_path: Path) -> None:
+    installed, answers = service, service.answers
     folder = tmp_path / "service"
     shutil.copytree(installed.folder, folder, ignore=shutil.ignore_patterns(".venv"))
     service = Project(folder, answers)

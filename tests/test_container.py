@@ -18,10 +18,12 @@ from packaging.utils import canonicalize_name
 
 from tests import compose
 from tests.image import Image, built
-from tests.matrix import Answers, covering, label
+from tests.matrix import Answers, label, pairwise
 from tests.project import Project, log
 from tests.servers import servers
 from tests.test_smoke import Client, free_port, have_a_job_done, sign_up_and_look_around
+
+SERVICES = pairwise()
 
 SECRETS = {
     "SECRET_KEY": "a-secret-of-production-" * 2,
@@ -41,10 +43,10 @@ for module in pkgutil.walk_packages(app.__path__, "app."):
 """
 
 
-@pytest.fixture(scope="module", params=covering(), ids=label)
-def installed(request: pytest.FixtureRequest, install: Callable[[Answers], Project]) -> Project:
+@pytest.fixture(scope="module")
+def installed(chosen: Answers, install: Callable[[Answers], Project]) -> Project:
     """A service with its environment."""
-    return install(request.param)
+    return install(chosen)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.matrix import FULLEST, SMALLEST, TEMPLATE, Answers, choices, covering, label, questions
+from tests.matrix import FULLEST, SMALLEST, TEMPLATE, Answers, choices, label, pairwise, questions
 from tests.project import CommandError, Project, execute
 from tests.test_hooks import COPIER, USER, contents, update
 from tests.test_update import commit, copier, git
@@ -110,10 +110,10 @@ def work_without_the_example(folder: Path) -> None:
 
 
 # By turns; the smallest and the fullest keep the example.
-KINDS = [work, work, *[work_without_the_example, work] * len(covering())]
+KINDS = [work, work, *[work_without_the_example, work] * len(pairwise())]
 
 
-@pytest.mark.parametrize(("answers", "work"), list(zip(covering(), KINDS, strict=False)), ids=name)
+@pytest.mark.parametrize(("answers", "work"), list(zip(pairwise(), KINDS, strict=False)), ids=name)
 @pytest.mark.parametrize("tag", recorded() or [PRESENT])
 def test_a_service_of_a_release_comes_to_the_present(
     repository: Path, tmp_path: Path, tag: str, answers: Answers, work: Callable[[Path], None]

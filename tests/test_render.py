@@ -4,6 +4,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 
 from tests.matrix import (
     Answers,
+    covering,
     environment,
     every_combination,
     label,
@@ -19,6 +21,8 @@ from tests.matrix import (
 )
 from tests.project import Project, execute
 from tests.validators import VALIDATORS, complaints
+
+ANSWERS = ".copier-answers.yml"
 
 # Words, in upper case or lower, and the answers of the services that may have them.
 WORDS = {
@@ -56,8 +60,8 @@ WORDS = {
     "renovate": "ci != 'none'",
 }
 
-# The code that ruff has found nothing in, by its command.
-CLEAN: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+# The Python and TOML files, as a whole, in which ruff has found nothing.
+CLEAN: set[frozenset[tuple[str, str]]] = set()
 
 
 def allowed(answers: Answers) -> frozenset[str]:
@@ -67,69 +71,68 @@ def allowed(answers: Answers) -> frozenset[str]:
     return frozenset(word for word, holds in compiled.items() if holds(**known))
 
 
-@pytest.fixture(scope="module", params=every_combination(), ids=label)
-def project(request: pytest.FixtureRequest, render: Callable[[Answers], Project]) -> Project:
-    return render(request.param)
+@pytest.mark.parametrize("answers", every_combination(), ids=label)
+def test_every_combination_is_clean(answers: Answers, render: Callable[[Answers], Project]) -> None:
+    """Every file is read by those who know its kind; what several services share is read once."""
+    project = render(answers)
+    files = project.files()
+    assert not [f"{name}: {fault}" for name, text in files.items() for fault in faults(name, text)]
+    lint(project, files)
+
+    foreign = WORDS.keys() - allowed(answers)
+    # The answers name every question.
+    found = {name: words(name, text) & foreign for name, text in files.items() if name != ANSWERS}
+    assert not {name: left for name, left in found.items() if left}
+
+    remembered = yaml.safe_load(files[ANSWERS])
+    assert remembered == remembered | answers
 
 
-def test_no_jinja_is_left(project: Project) -> None:
+@cache
+def faults(name: str, text: str) -> list[str]:
+    """Return what is wrong with a file, whichever service it belongs to."""
+    found = []
+    if not text.strip():
+        found.append("empty")
     # GitHub's own braces follow a dollar.
-    left = {name for name, text in project.files().items() if re.search(r"(?<!\$)\{[{%#]", text)}
-    assert not left
-
-
-def test_no_file_is_empty(project: Project) -> None:
-    assert not [name for name, text in project.files().items() if not text.strip()]
-
-
-def test_every_file_can_be_read_by_its_language(project: Project) -> None:
-    for name, text in project.files().items():
+    if re.search(r"(?<!\$)\{[{%#]", text):
+        found.append("Jinja is left")
+    try:
         if name.endswith(".py"):
             compile(text, name, "exec")
         elif name.endswith(".toml"):
             tomllib.loads(text)
         elif name.endswith((".yml", ".yaml")):
             yaml.safe_load(text)
+    except (SyntaxError, tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+        found.append(str(error))
+    if name in VALIDATORS and (said := complaints(name, text)):
+        found.append(said)
+    return found
 
 
-def test_nobody_who_knows_a_file_complains_of_it(project: Project) -> None:
-    texts = project.files()
-    assert not "".join(complaints(name, texts[name]) for name in VALIDATORS.keys() & texts.keys())
+def lint(project: Project, files: dict[str, str]) -> None:
+    """Check and format the code of a service with its own settings: many differ elsewhere alone."""
+    code = frozenset(each for each in files.items() if each[0].endswith((".py", ".toml")))
+    if code not in CLEAN:
+        for command in ("check", "format --check"):
+            ruff = [sys.executable, "-m", "ruff", *command.split(), "--no-cache"]
+            execute(ruff, project.folder)
+        CLEAN.add(code)
 
 
-@pytest.mark.parametrize("command", ["check", "format --check"])
-def test_ruff_has_nothing_to_say(project: Project, command: str) -> None:
-    texts = project.files().items()
-    code = frozenset(each for each in texts if each[0].endswith((".py", ".toml")))
-    # Many services differ in other files alone.
-    if (command, code) not in CLEAN:
-        ruff = [sys.executable, "-m", "ruff", *command.split(), "--no-cache"]
-        execute(ruff, project.folder)
-        CLEAN.add((command, code))
+@cache
+def words(name: str, text: str) -> frozenset[str]:
+    """Return the words that a file, or its name, has."""
+    here = f"{name}\n{text}".lower()
+    return frozenset(word for word in WORDS if word.lower() in here)
 
 
-def test_nothing_is_left_of_what_was_not_chosen(project: Project) -> None:
-    foreign = sorted(WORDS.keys() - allowed(project.answers))
-    found = [
-        f"{word} in {name}"
-        for name, text in project.files().items()
-        for word in foreign
-        # The answers name every question.
-        if name != ".copier-answers.yml"
-        and (word.lower() in name.lower() or word.lower() in text.lower())
-    ]
-    assert not found
-
-
-def test_answers_are_remembered(project: Project) -> None:
-    remembered = yaml.safe_load(project.files()[".copier-answers.yml"])
-    assert remembered == remembered | project.answers
-
-
+@pytest.mark.parametrize("answers", covering(), ids=label)
 def test_a_second_render_is_identical(
-    project: Project, render: Callable[[Answers], Project]
+    answers: Answers, render: Callable[[Answers], Project]
 ) -> None:
-    assert render(project.answers).files() == project.files()
+    assert render(answers).files() == render(answers).files()
 
 
 def test_every_service_has_words_of_its_own() -> None:

@@ -1,34 +1,66 @@
-"""Every service that runs differently passes what its own CI does."""
+"""The services that stand for all pass what their own CI does; any other does when it is named."""
 
 import functools
 import operator
+import os
 import re
 import tomllib
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.matrix import Answers, is_tested_in_full, owner_of, runtime_product
+from tests.matrix import Answers, covering, owner_of, runtime_product
 from tests.project import Project
 from tests.servers import servers
 
+SERVICES = covering()
 
-def test_a_service_passes_the_steps_of_its_ci(service: Project, caches: dict[str, str]) -> None:
-    """All tests with one of the servers, by turns; with the other, those that are about it."""
-    in_full = is_tested_in_full(service.answers)
+pytestmark = pytest.mark.timeout(1800)
+
+# The answers that a file of tests/live is about: a covering service runs it unless one before it
+# has the same of them. What is not named here is about all of them.
+ABOUT = {
+    "tests/live/test_dev.py": {"database", "redis_cache", "cpu_jobs"},
+}
+
+
+def test_a_service_passes_the_steps_of_its_ci(
+    service: Project, pytestconfig: pytest.Config, shared: Path
+) -> None:
+    # What mypy knows of the packages is the same in all services; one worker of theirs is enough.
+    environment = {
+        "MYPY_CACHE_DIR": str(shared / f"mypy-{os.getpid()}"),
+        "PYTEST_XDIST_AUTO_NUM_WORKERS": "0",
+    }
     with ExitStack() as stack:
-        urls = stack.enter_context(servers(service)) if in_full else {}
-        given = {name: url for name, url in urls.items() if name in ci(service).get("env", {})}
+        # By turns with servers that run already, as in CI, and with those that the tests start.
+        if runtime_product().index(service.answers) % 2:
+            urls = stack.enter_context(servers(service))
+            given = ci(service).get("env", {})
+            environment |= {name: url for name, url in urls.items() if name in given}
         for step in steps(service):
             narrowed = {}
-            if step == "uv run poe test" and not in_full:
-                narrowed = {"PYTEST_ADDOPTS": "tests/test_live.py tests/test_serving.py"}
-            printed = service.run("bash", "-e", "-c", step, **given, **narrowed, **caches)
+            if step == "uv run poe test-live" and not pytestconfig.getoption("--service"):
+                narrowed = {"PYTEST_ADDOPTS": " ".join(left_to_others(service))}
+            printed = service.run("bash", "-e", "-c", step, **environment, **narrowed)
             assert not re.search(r"\b\d+ (skipped|xfailed|xpassed)", printed)
-    assert re.search(r"\b\d+ passed", printed), "The tests are the last of them."
+            if "poe test" in step:
+                assert re.search(r"\b\d+ passed", printed)
+
+
+def left_to_others(service: Project) -> list[str]:
+    """Return the options that leave out the files which an earlier service runs alike."""
+    before = covering()[: covering().index(service.answers)]
+    return [
+        f"--ignore={file}"
+        for file, about in ABOUT.items()
+        if (service.folder / file).exists()
+        and any(all(each[name] == service.answers[name] for name in about) for each in before)
+    ]
 
 
 @pytest.mark.parametrize("container", [True, False])
@@ -42,12 +74,6 @@ def test_gitlab_does_what_github_does(
     scripts = [job["script"] for job in yaml.safe_load(here).values() if "script" in job]
     assert functools.reduce(operator.iadd, scripts, []) == commands
     assert any("docker compose" in command for command in commands) == container
-
-
-@pytest.fixture(scope="session")
-def caches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What mypy knows of the packages, which are the same in all services."""
-    return {"MYPY_CACHE_DIR": str(tmp_path_factory.mktemp("mypy"))}
 
 
 def ci(service: Project) -> dict[str, Any]:
@@ -64,12 +90,6 @@ def steps(service: Project) -> list[str]:
         for step in ci(service)["steps"]
         if "run" in step and not step.get("continue-on-error")
     ]
-
-
-def test_every_server_is_tested_in_full() -> None:
-    in_full = list(filter(is_tested_in_full, runtime_product()))
-    assert len(in_full) * 2 == len(runtime_product())
-    assert {answers["server"] for answers in in_full} == {"gunicorn", "uvicorn"}
 
 
 def test_no_project_can_be_called_as_a_package_that_it_needs(service: Project) -> None:

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import pytest
-
-from tests.matrix import Answers, covering, label
+from tests.matrix import pairwise
 from tests.project import Project, clean_environment, log
+
+SERVICES = pairwise()
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 - opens nothing
 # The machine has much else to do: what a service gives up after seconds takes it longer.
@@ -195,12 +195,6 @@ def have_a_job_done(client: Client, email: str) -> None:
         time.sleep(0.1)
         job = client.send("GET", f"/api/v1/simulations/{job['id']}", Authorization=bearer)[1]
     assert job["status"] == "succeeded", job
-
-
-@pytest.fixture(scope="module", params=covering(), ids=label)
-def service(request: pytest.FixtureRequest, install: Callable[[Answers], Project]) -> Project:
-    """A few services, which have any two answers together."""
-    return install(request.param)
 
 
 def test_a_service_serves_in_development_and_in_production(

@@ -1,0 +1,67 @@
+"""Environments for services: those that declare the same packages share one."""
+
+import fcntl
+import hashlib
+import json
+import shutil
+import tomllib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.project import Project, execute
+
+UNION = """\
+[project]
+name = "union"
+version = "0"
+requires-python = ">=3.11"
+dependencies = {dependencies}
+
+[tool.uv]
+package = false
+"""
+
+
+def declared(service: Project) -> tuple[list[str], list[str]]:
+    """Return the packages that a service declares: those of production, and those of its tests."""
+    project = tomllib.loads((service.folder / "pyproject.toml").read_text())
+    return project["project"]["dependencies"], project["dependency-groups"]["dev"]
+
+
+def install(service: Project, python: str, folder: Path) -> None:
+    """Give a service the packages that it declares, and no others, on a version of Python.
+
+    The environment, and what was locked, are kept in the folder for services that declare the same.
+    """
+    key = hashlib.sha256(json.dumps([python, *declared(service)]).encode()).hexdigest()[:16]
+    environment = folder / key
+    lock = folder / f"{key}.uv.lock"
+    with _alone(folder / f"{key}.flock"):
+        if not lock.exists():
+            sync = ("uv", "sync", "--quiet", "--python", python)
+            service.run(*sync, UV_PROJECT_ENVIRONMENT=str(environment))
+            shutil.copy(service.folder / "uv.lock", lock)
+    shutil.copy(lock, service.folder / "uv.lock")
+    (service.folder / ".venv").symlink_to(environment)
+
+
+def install_union(services: Iterable[Project], python: str, folder: Path) -> Path:
+    """Return an environment with the packages that any of the services declares."""
+    packages = {package for each in services for part in declared(each) for package in part}
+    union = folder / "union"
+    with _alone(folder / "union.flock"):
+        if not (union / "uv.lock").exists():
+            union.mkdir(exist_ok=True)
+            text = UNION.format(dependencies=json.dumps(sorted(packages)))
+            (union / "pyproject.toml").write_text(text)
+            execute(["uv", "sync", "--quiet", "--python", python], union)
+    return union / ".venv"
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Wait for other workers that make the same environment."""
+    with file.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,156 @@
+"""Every service that runs differently is checked without being run: types, imports, packages."""
+
+import ast
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests import environments
+from tests.matrix import Answers, label, runtime_product
+from tests.project import Project, execute
+
+DOCUMENTS = Path(__file__).parent / "documents.py"
+# Prints the distribution of each module, and what each distribution requires.
+DISTRIBUTIONS = """
+import json
+from importlib.metadata import distributions, packages_distributions
+print(json.dumps([
+    packages_distributions(),
+    {found.metadata["Name"]: found.requires or [] for found in distributions()},
+]))
+"""
+
+
+@pytest.fixture(scope="session")
+def services(render: Callable[[Answers], Project]) -> Callable[[Answers], Project]:
+    """Render a service, once for all tests of a worker."""
+    rendered: dict[str, Project] = {}
+
+    def render_once(answers: Answers) -> Project:
+        name = label(answers)
+        if name not in rendered:
+            rendered[name] = render(answers)
+        return rendered[name]
+
+    return render_once
+
+
+@pytest.fixture(scope="session")
+def union(services: Callable[[Answers], Project], pythons: list[str], shared: Path) -> Path:
+    """An environment with the packages of all services, on the newest Python of this machine."""
+    everyone = map(services, runtime_product())
+    return environments.install_union(everyone, pythons[-1], shared)
+
+
+@pytest.fixture(params=runtime_product(), ids=label)
+def service(request: pytest.FixtureRequest, services: Callable[[Answers], Project]) -> Project:
+    return services(request.param)
+
+
+def test_types_are_right(service: Project, union: Path, shared: Path) -> None:
+    """What mypy knows of the packages, and of files that do not differ, is kept."""
+    cache_folder = shared / f"mypy-{os.getpid()}"
+    service.run(str(union / "bin/mypy"), "--cache-dir", str(cache_folder))
+
+
+def test_imports_follow_the_contracts(service: Project, union: Path) -> None:
+    service.run(str(union / "bin/lint-imports"), "--no-cache")
+
+
+def test_every_imported_package_is_declared(service: Project, union: Path) -> None:
+    """With an environment of all packages, nothing else would miss one."""
+    modules, requires = distributions(union)
+    production, development = environments.declared(service)
+    for folders, packages in (
+        (("app", "migrations"), production),
+        (("app", "migrations", "scripts", "tests"), [*production, *development]),
+    ):
+        installed = closure(packages, requires)
+        missing = {
+            f"{file.relative_to(service.folder)}: {name}"
+            for folder in folders
+            for file in (service.folder / folder).rglob("*.py")
+            for name in imported(file.read_text()) & modules.keys()
+            if not installed & {canonicalize_name(each) for each in modules[name]}
+        }
+        assert not missing
+
+
+@cache
+def distributions(union: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Return the distributions of each module, and the requirements of each distribution."""
+    printed = execute([str(union / "bin/python"), "-c", DISTRIBUTIONS], union)
+    modules, requires = json.loads(printed)
+    return modules, {canonicalize_name(name): each for name, each in requires.items()}
+
+
+def closure(packages: Iterable[str], requires: dict[str, list[str]]) -> set[str]:
+    """Return the names of packages and of all that they require, with the extras that they name."""
+    found: set[tuple[str, str]] = set()
+    ahead = [Requirement(package) for package in packages]
+    while ahead:
+        requirement = ahead.pop()
+        name = canonicalize_name(requirement.name)
+        for extra in ("", *requirement.extras):
+            if (name, extra) not in found:
+                found.add((name, extra))
+                needed = map(Requirement, requires.get(name, []))
+                ahead += [
+                    each
+                    for each in needed
+                    if not each.marker or each.marker.evaluate({"extra": extra})
+                ]
+    return {name for name, _ in found}
+
+
+@cache
+def imported(code: str) -> frozenset[str]:
+    """Return the top-level modules that a file imports."""
+    nodes = list(ast.walk(ast.parse(code)))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [
+        node.module
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
+    ]
+    return frozenset(name.partition(".")[0] for name in names) - sys.stdlib_module_names
+
+
+@pytest.mark.timeout(900)
+def test_every_service_has_the_same_interface(
+    services: Callable[[Answers], Project], union: Path
+) -> None:
+    """Whichever way a service goes, its clients see one document; jobs alone make a difference."""
+    folders = {str(services(answers).folder): answers for answers in runtime_product()}
+    printed = execute([str(union / "bin/python"), str(DOCUMENTS), *folders], union)
+    documents: dict[str, dict[str, Any]] = json.loads(printed)
+    assert not [
+        (label(folders[name]), text["error"]) for name, text in documents.items() if "error" in text
+    ]
+
+    having = [documents[name] for name, each in folders.items() if each["cpu_jobs"] != "none"]
+    without = [documents[name] for name, each in folders.items() if each["cpu_jobs"] == "none"]
+    assert "/api/v1/users/me" in without[0]["paths"]
+    assert "/api/v1/simulations" in having[0]["paths"]
+    for documents_alike in (having, without):
+        first, *others = map(json.dumps, documents_alike)
+        assert not [other for other in others if other != first]
+    assert without_jobs(having[0]) == without[0]
+
+
+def without_jobs(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what is left of a document without the example of heavy work."""
+    paths = {k: v for k, v in document["paths"].items() if "/simulations" not in k}
+    schemas = document["components"]["schemas"]
+    own = {"Prices", "SimulationForm", "SimulationState", "Status"}
+    left = {name: schema for name, schema in schemas.items() if name not in own}
+    components = document["components"] | {"schemas": left}
+    return document | {"paths": paths, "components": components}

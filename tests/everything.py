@@ -16,12 +16,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.matrix import TEMPLATE, covering, label, runtime_product
+from tests import test_chaos
+from tests.matrix import TEMPLATE, Answers, covering, label, pairwise, runtime_product
 
 PASSED = TEMPLATE / ".cache/passed.json"
 LOGS = TEMPLATE / ".cache/logs"
 PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
-SERVICE_TESTS = ["tests/test_runtime.py", "tests/test_smoke.py"]
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,12 @@ class Run:
                 self.collect()
         except KeyboardInterrupt:
             say("\nInterrupted: the same command goes on from here.")
+            return 130
         finally:
             for each in self.running:
                 each.stop()
-        return self.summarize()
+            self.summarize()
+        return 1 if self.failed else 0
 
     def begin(self, jobs: int) -> bool:
         """Start as many units as may run at once, if they end in time; return whether any runs."""
@@ -145,8 +147,8 @@ class Run:
                 say(each.log.read_text(errors="replace")[-8_000:])
                 say(f"{number} {seconds:4.0f} s  {each.unit.name}  FAILED: see {each.log}")
 
-    def summarize(self) -> int:
-        """Print what did not pass; return an exit code."""
+    def summarize(self) -> None:
+        """Print what did not pass."""
         left = [*(each.unit.name for each in self.running), *(unit.name for unit in self.ahead)]
         for name in left:
             say(f"not run: {name}")
@@ -155,7 +157,6 @@ class Run:
         say(f"{self.total - len(left) - len(self.failed)} passed, {len(self.failed)} failed")
         if left:
             say(f"{len(left)} of {self.total} were not run.")
-        return 1 if self.failed else 0
 
 
 def say(text: str) -> None:
@@ -173,20 +174,25 @@ def state_of_the_code() -> str:
     return state.hexdigest()
 
 
-def service_units(*, rest: bool) -> list[Unit]:
-    """Return a unit for each service, in an order that changes with each commit."""
+def units(*, rest: bool) -> list[Unit]:
+    """Return the units: services first, in an order that changes with each commit."""
     services = [each for each in runtime_product() if not rest or each not in covering()]
     first = int(_git("rev-parse", "HEAD")[:8], 16) % len(services)
-    return [
-        Unit(name, [*SERVICE_TESTS, f"--service={name}"])
-        for name in map(label, services[first:] + services[:first])
-    ]
-
-
-def template_units() -> list[Unit]:
-    """Return a unit for each module of tests that is not about one service."""
+    chosen = [about("tests/test_runtime.py", each) for each in services[first:] + services[:first]]
+    if rest:
+        return chosen
+    chosen += [about("tests/test_smoke.py", each) for each in pairwise()]
+    chosen += [about("tests/test_container.py", each) for each in pairwise()]
+    chosen += [about("tests/test_chaos.py", each) for each in test_chaos.EVERY]
     names = [f"tests/{path.name}" for path in sorted(Path(__file__).parent.glob("test_*.py"))]
-    return [Unit(name, [name]) for name in names if name not in SERVICE_TESTS]
+    services_modules = {unit.arguments[0] for unit in chosen}
+    return [*chosen, *(Unit(name, [name]) for name in names if name not in services_modules)]
+
+
+def about(module: str, answers: Answers) -> Unit:
+    """Return the tests of a module about one service."""
+    name = label(answers)
+    return Unit(f"{module} {name}", [module, f"--service={name}"])
 
 
 def main() -> int:
@@ -196,10 +202,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="the time there is")
     parser.add_argument("--jobs", type=int, default=2, help="how many to run at once")
     options = parser.parse_args()
-    units = service_units(rest=options.rest)
-    if not options.rest:
-        units += template_units()
-    return Run(units, Record.load(PASSED), options.minutes).run(options.jobs)
+    record = Record.load(PASSED)
+    return Run(units(rest=options.rest), record, options.minutes).run(options.jobs)
 
 
 def _git(*arguments: str) -> str:

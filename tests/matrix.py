@@ -58,6 +58,11 @@ def pairwise() -> list[Answers]:
     return _with_every_pair([SMALLEST, FULLEST])
 
 
+def extremes() -> list[Answers]:
+    """Return the smallest service, the fullest, and one that is neither async nor without jobs."""
+    return [SMALLEST, FULLEST, {**default(), "sqlalchemy": "sync", "cpu_jobs": "process_pool"}]
+
+
 @cache
 def covering() -> list[Answers]:
     """Return the services that stand for all.

@@ -6,17 +6,14 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
-from unittest import mock
+from typing import Self
 
 import copier
-from jinja2 import Environment
 
 from tests.matrix import Answers, label
+from tests.quick_copier import quick_renders
 from tests.timing import kind_of, step
 
 log = logging.getLogger(__name__)
@@ -37,9 +34,6 @@ NOT_INHERITED = frozenset(
         "VIRTUAL_ENV",
     }
 )
-
-# Compiled templates, by their text and name.
-_COMPILED: dict[tuple[str, str | None], Any] = {}
 
 
 class CommandError(AssertionError):
@@ -123,23 +117,3 @@ class Project:
             for path in paths
             if path.parts[0] != ".git" and (self.folder / path).is_file()
         }
-
-
-@contextmanager
-def quick_renders() -> Iterator[None]:
-    """Compile no text twice, and ask Git about no file: most of the time that a render takes."""
-    compile_text: Callable[..., Any] = Environment.compile
-
-    def compile_once(
-        self: Environment, source: str, name: str | None = None, *rest: object, **options: object
-    ) -> object:
-        key = (source, name)
-        if key not in _COMPILED:
-            _COMPILED[key] = compile_text(self, source, name, *rest, **options)
-        return _COMPILED[key]
-
-    with (
-        mock.patch.object(Environment, "compile", compile_once),
-        mock.patch("copier._main.Worker._sync_git_index_executable_bit"),
-    ):
-        yield

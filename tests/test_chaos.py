@@ -4,13 +4,22 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.matrix import Answers, runtime_product
 from tests.project import Project
 
 CHAOS = Path(__file__).parent / "chaos"
-# Each way of serving, each way of waiting for the database, and nothing else.
+# What is about the server and the database: each way of serving, and each way of waiting, once.
 ALIKE: Answers = {"database": "postgresql", "redis_cache": False, "cpu_jobs": "none"}
-SERVICES = [answers for answers in runtime_product() if answers.items() >= ALIKE.items()]
+EVERY = [answers for answers in runtime_product() if answers.items() >= ALIKE.items()]
+SERVICES = [
+    answers
+    for answers in EVERY
+    if (answers["sqlalchemy"], answers["server"]) in {("async", "gunicorn"), ("sync", "uvicorn")}
+]
+
+pytestmark = pytest.mark.timeout(1200)
 
 
 def test_a_service_withstands_it(service: Project, tmp_path: Path) -> None:

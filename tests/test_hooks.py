@@ -13,9 +13,10 @@ import pytest
 
 from tests.matrix import FULLEST, SMALLEST, Answers, label
 from tests.project import CommandError, Project, clean_environment, execute
+from tests.quick_copier import QUICK_COPIER
 from tests.test_update import commit, copy, git
 
-COPIER = f"{sys.executable} -m copier"
+COPIER = f"{sys.executable} {QUICK_COPIER}"
 USER = {
     "GIT_AUTHOR_NAME": "Ada",
     "GIT_AUTHOR_EMAIL": "ada@example.com",

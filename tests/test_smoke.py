@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.matrix import pairwise
+from tests.matrix import extremes
 from tests.project import Project, clean_environment, log
 
-SERVICES = pairwise()
+SERVICES = extremes()
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 - opens nothing
 # The machine has much else to do: what a service gives up after seconds takes it longer.

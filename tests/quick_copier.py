@@ -1,0 +1,61 @@
+"""Copier without what takes most of a render's time: each text is compiled once for all processes.
+
+python tests/quick_copier.py copy …    as `copier copy …`, with the same result
+"""
+
+import hashlib
+import marshal
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import gettempdir
+from types import CodeType
+from unittest import mock
+
+from jinja2 import Environment
+from jinja2 import __version__ as version
+
+QUICK_COPIER = __file__
+# Compiled templates, by their text and name: in this process, and in files of this user's.
+_COMPILED: dict[str, CodeType] = {}
+_BY = f"{os.getuid()}-{sys.implementation.cache_tag}-{version}"
+_FOLDER = Path(gettempdir()) / f"compiled-templates-{_BY}"
+
+
+@contextmanager
+def quick_renders() -> Iterator[None]:
+    """Compile no text twice, and ask Git about no file's mode."""
+    compile_text: Callable[..., CodeType] = Environment.compile
+    _FOLDER.mkdir(mode=0o700, exist_ok=True)
+
+    def compile_once(
+        self: Environment, source: str, name: str | None = None, *rest: object, **options: object
+    ) -> CodeType:
+        syntax = (self.trim_blocks, self.lstrip_blocks, self.keep_trailing_newline)
+        key = hashlib.sha256(repr((source, name, syntax)).encode()).hexdigest()
+        if key not in _COMPILED:
+            file = _FOLDER / key
+            try:
+                code = marshal.loads(file.read_bytes())  # noqa: S302 - a file of our own
+            except FileNotFoundError:
+                code = compile_text(self, source, name, *rest, **options)
+                new = file.with_suffix(f".{os.getpid()}")
+                new.write_bytes(marshal.dumps(code))
+                new.replace(file)
+            _COMPILED[key] = code
+        return _COMPILED[key]
+
+    with (
+        mock.patch.object(Environment, "compile", compile_once),
+        mock.patch("copier._main.Worker._sync_git_index_executable_bit"),
+    ):
+        yield
+
+
+if __name__ == "__main__":
+    from copier._cli import CopierApp
+
+    with quick_renders():
+        CopierApp.run()

@@ -1,1 +1,1 @@
-"""The tests mirror app/: what a client sees, the rules, the queries, then the whole under load."""
+"""The tests mirror app/: what a client sees, the rules, the queries; live/ runs processes."""

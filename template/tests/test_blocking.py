@@ -26,16 +26,21 @@ async def test_a_route_that_blocks_fails(app: FastAPI, client: Client) -> None:
 async def test_the_loop_goes_on_while_a_password_is_hashed(settings: Settings) -> None:
     costly = settings.model_copy(update={"password_hash_memory_kib": 65_536})
     passwords = Passwords(costly)
-    ticks = 0
 
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            await sleep(0.001)
-            ticks += 1
+    async def ticks_while_hashing() -> int:
+        ticks = 0
 
-    async with create_task_group() as group:
-        group.start_soon(tick)
-        await passwords.hash("correct horse")
-        group.cancel_scope.cancel()
-    assert ticks > 5
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await sleep(0.001)
+                ticks += 1
+
+        async with create_task_group() as group:
+            group.start_soon(tick)
+            await passwords.hash("correct horse")
+            group.cancel_scope.cancel()
+        return ticks
+
+    # A loop that waits for the hash ticks twice at most; a busy machine may stop any one of them.
+    assert max([await ticks_while_hashing() for _ in range(5)]) > 5

@@ -12,7 +12,7 @@ from app.core.database import Database
 from app.main import create_app
 from tests.accounts import sign_up
 from tests.client import serve
-from tests.conftest import make_settings
+from tests.settings import make_settings
 
 
 def test_what_is_cached_does_not_wait_for_the_database(lasting_url: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.dev import SERVERS, free_address, given_settings, run, servers
+from scripts.dev import free_address, given_settings, run
 
 
 @pytest.mark.parametrize(
@@ -23,21 +23,6 @@ def test_a_command_gives_its_exit_code(program: str, code: int) -> None:
 def test_an_unknown_command_is_named() -> None:
     with pytest.raises(SystemExit, match="no-such-command"):
         run(["no-such-command"])
-
-
-def test_the_database_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ENVIRONMENT", "development")
-    for command in (["upgrade", "head"], ["current", "--check-heads"]):
-        with servers(tmp_path, ["DATABASE_URL"]) as urls:
-            monkeypatch.setenv("DATABASE_URL", urls["DATABASE_URL"])
-            assert run([sys.executable, "-m", "alembic", *command]) == 0
-
-
-def test_a_server_that_cannot_start_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    for setting in SERVERS:
-        with pytest.raises(SystemExit, match=setting), servers(tmp_path / "file", [setting]):
-            pass
 
 
 def test_the_environment_wins_over_the_file(

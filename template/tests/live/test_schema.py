@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, settings
 
 from app.main import create_app
 from tests import databases
-from tests.conftest import make_settings
-from tests.live import Service
+from tests.live.service import Service
+from tests.settings import make_settings
 
 
 @pytest.fixture

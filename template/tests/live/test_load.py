@@ -15,8 +15,8 @@ from sqlalchemy import Connection, update
 
 from app.core.database import run_migrations
 from app.domains.users.models import User
-from tests.conftest import make_settings
-from tests.live import PASSWORD, Service
+from tests.live.service import PASSWORD, Service
+from tests.settings import make_settings
 
 
 def client(service: Service, **options: Any) -> httpx2.AsyncClient:

@@ -11,10 +11,11 @@ import pytest
 from app.core.celery import RUN, build_celery
 from app.domains.simulations.compute import simulate
 from tests import databases
-from tests.conftest import make_settings
-from tests.live import Proxy, Service, running
-from tests.simulations import ENDLESS, LONG, SHORT, TINY, Simulator, simulator
-from tests.workers import STUBBORN_SEED, SUICIDAL_SEED, Worker, working
+from tests.live.proxy import Proxy
+from tests.live.service import Service, running
+from tests.live.simulator import ENDLESS, LONG, SHORT, TINY, Simulator, simulator
+from tests.live.workers import STUBBORN_SEED, SUICIDAL_SEED, Worker, working
+from tests.settings import make_settings
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +166,7 @@ def test_a_job_that_does_not_behave_is_ended(
     ann: Simulator, jobs_url: str, settings: dict[str, str]
 ) -> None:
     limits = {"JOB_TIME_LIMIT_SECONDS": "4", "JOB_KILL_SECONDS": "5"}
-    with working(jobs_url, "tests.stubborn", **settings, **limits) as worker:
+    with working(jobs_url, "tests.live.uncancellable_job", **settings, **limits) as worker:
         listens, does_not = ann.submit(ENDLESS), ann.submit(TINY | {"seed": STUBBORN_SEED})
         for path in (listens, does_not):
             state = ann.wait(path)

@@ -13,7 +13,7 @@ from app.core.jobs import Task
 from app.domains.simulations.compute import simulate
 from app.domains.simulations.tasks import SIMULATE
 from app.worker import celery
-from tests.workers import STUBBORN_SEED, SUICIDAL_SEED
+from tests.live.workers import STUBBORN_SEED, SUICIDAL_SEED
 
 __all__ = ["celery"]
 

@@ -1,21 +1,13 @@
-"""Behind a proxy, and when it is told to stop."""
+"""The service while it stops."""
 
-import asyncio
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx2
-import pytest
-import uvicorn
-from fastapi import Request
-from fastapi.responses import PlainTextResponse
 
-from app.core.server import server_config
-from app.main import create_app
-from tests.conftest import make_settings
-from tests.live import Service, running
+from tests.live.service import Service, running
 
 FORM = b'{"email": "slow@example.com", "name": "Ann", "password": "correct horse"}'
 
@@ -59,24 +51,3 @@ def test_a_stop_answers_what_is_under_way_and_cuts_what_takes_too_long(lasting_u
         cut = [line for line in service.log_lines() if line["event"] == "request_cut"]
         assert [(line["method"], line["path"]) for line in cut] == [("POST", "/api/v1/users")]
         assert "Application shutdown complete." in service.log.read_text()
-
-
-@pytest.mark.parametrize(("trusted", "client"), [("", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.7")])
-def test_only_proxies_are_believed(database_url: str, trusted: str, client: str) -> None:
-    app = create_app(make_settings(database_url, forwarded_allow_ips=trusted))
-
-    @app.get("/client", response_class=PlainTextResponse)
-    async def show(request: Request) -> str:
-        assert request.client
-        return request.client.host
-
-    config = uvicorn.Config(app, **server_config(app.state.settings))
-    config.load()
-
-    async def main() -> str:
-        transport = httpx2.ASGITransport(config.loaded_app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as http:
-            answer = await http.get("/client", headers={"X-Forwarded-For": "203.0.113.7"})
-        return answer.text
-
-    assert asyncio.run(main()) == client

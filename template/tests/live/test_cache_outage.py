@@ -18,7 +18,8 @@ import pytest
 from redis import Redis
 
 from scripts.redis import redis, start
-from tests.live import Proxy, Service, running
+from tests.live.proxy import Proxy
+from tests.live.service import Service, running
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.live import production
-from tests.simulations import children
+from tests.live.service import production
+from tests.live.simulator import children
 
-# What `tests.stubborn` does for them does not end, or ends its process.
+# What `tests.live.uncancellable_job` does for them does not end, or ends its process.
 STUBBORN_SEED = 13
 SUICIDAL_SEED = 14
 

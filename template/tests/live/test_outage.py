@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import Connection, make_url, text
 
 from app.core.database import run_migrations
-from tests.conftest import make_settings
-from tests.live import Proxy, Service, running
+from tests.live.proxy import Proxy
+from tests.live.service import Service, running
+from tests.settings import make_settings
 
 
 @pytest.fixture(scope="module")

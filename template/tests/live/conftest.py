@@ -1,0 +1,24 @@
+"""Fixtures of the tests that drive real processes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live.service import Service, running
+
+FOLDER = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Set a longer time limit: processes take long to start on a busy machine."""
+    for item in items:
+        if FOLDER in item.path.parents:
+            item.add_marker(pytest.mark.timeout(300))
+
+
+@pytest.fixture(scope="session")
+def service(lasting_url: str) -> Iterator[Service]:
+    """Process of the service, which does not limit attempts to sign in."""
+    with running(lasting_url) as service:
+        yield service

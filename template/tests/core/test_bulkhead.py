@@ -32,7 +32,7 @@ def test_a_place_is_free_again_after_an_error() -> None:
 
 def test_places_are_given_in_order_of_arrival() -> None:
     async def main() -> list[int]:
-        bulkhead = Bulkhead(1, 60)
+        bulkhead = Bulkhead(1, 30)
         served: list[int] = []
 
         async def request(number: int) -> None:

@@ -88,7 +88,7 @@ def test_its_end_is_noticed() -> None:
     child = Child()
     with pytest.raises(EOFError):
         child.do(leave, 3)
-    child.process.join(timeout=60)
+    child.process.join(timeout=30)
     assert child.process.exitcode == 3
 
 

@@ -6,7 +6,7 @@ from threading import Thread
 
 
 class Proxy:
-    """Forwards to a server, counts what the client sends; can be cut or frozen."""
+    """Proxy that counts the client's messages, and can be cut or frozen."""
 
     def __init__(self, host: str, port: int) -> None:
         self.port = 0
@@ -20,23 +20,23 @@ class Proxy:
         self.mend()
 
     def mend(self) -> None:
-        """Let connections through again."""
+        """Accept connections again."""
         asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
 
     def freeze(self) -> None:
-        """Keep connections, but let nothing through."""
+        """Keep connections, but forward nothing."""
         self._loop.call_soon_threadsafe(self._flows.clear)
 
     def thaw(self) -> None:
-        """Let everything through that waits."""
+        """Forward everything that waits."""
         self._loop.call_soon_threadsafe(self._flows.set)
 
     def cut(self) -> None:
-        """Drop every connection, and refuse new ones."""
+        """Close every connection, and refuse new ones."""
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
 
     def drop(self) -> None:
-        """Drop every connection, but take new ones."""
+        """Close every connection, but accept new ones."""
         asyncio.run_coroutine_threadsafe(self._drop(), self._loop).result()
 
     async def _open(self) -> None:

@@ -1,4 +1,4 @@
-"""Somebody who has simulations done."""
+"""Client of the simulations."""
 
 import subprocess
 import time
@@ -14,7 +14,7 @@ from tests.live.service import Service
 PATH = "/api/v1/simulations"
 ENDED = {"succeeded", "failed", "cancelled"}
 
-# Almost nothing; a second or two of one core; a few; until it is cancelled.
+# CPU time: almost none, one or two seconds, a few seconds, and until the job is cancelled.
 TINY = {"paths": 2, "steps": 10_000, "seed": 7}
 SHORT = {"paths": 100, "steps": 10_000, "seed": 7}
 LONG = {"paths": 300, "steps": 10_000, "seed": 7}
@@ -23,37 +23,37 @@ ENDLESS = {"paths": 10_000, "steps": 10_000, "seed": 7}
 
 @dataclass(frozen=True)
 class Simulator:
-    """A client of somebody who signed up."""
+    """Client of a user who signed up."""
 
     http: httpx2.Client
 
     def submit(self, form: dict[str, int], **headers: str) -> str:
-        """Hand one in; gives its path."""
+        """Submit a simulation; return its path."""
         response = self.http.post(PATH, json=form, headers=headers)
         assert response.status_code == 202, response.text
         return response.headers["Location"]
 
     def state(self, path: str) -> dict[str, Any]:
-        """What is known of it."""
+        """Return the state of a simulation."""
         response = self.http.get(path)
         assert response.status_code == 200, response.text
         state: dict[str, Any] = response.json()
         return state
 
     def wait(self, path: str, *, seconds: float = 120) -> dict[str, Any]:
-        """Wait until it has ended."""
+        """Wait until the simulation has ended; return its state."""
         return self._wait(path, lambda state: state["status"] in ENDED, seconds)
 
     def wait_until_under_way(self, path: str, *, seconds: float = 120) -> None:
-        """Wait until some of it is done."""
+        """Wait until the simulation reports progress."""
         self._wait(path, lambda state: state["progress"] > 0, seconds)
 
     def wait_until_running(self, path: str, *, seconds: float = 120) -> None:
-        """Wait until somebody does it."""
+        """Wait until the simulation is running."""
         self._wait(path, lambda state: state["status"] == "running", seconds)
 
     def cancel(self, path: str) -> None:
-        """Call it off."""
+        """Cancel a simulation."""
         response = self.http.delete(path)
         assert response.status_code == 204, response.text
 
@@ -67,13 +67,13 @@ class Simulator:
 
 @contextmanager
 def simulator(service: Service) -> Iterator[Simulator]:
-    """Somebody new."""
+    """Return the client of a new user."""
     with httpx2.Client(base_url=service.url, headers=service.sign_up(), timeout=60) as http:
         yield Simulator(http)
 
 
 def children(pid: int) -> list[tuple[int, str]]:
-    """The processes that a process started: their ids and commands, the busiest first."""
+    """Return the ids and commands of a process's children, the busiest first."""
     command = ["ps", "-A", "-ww", "-o", "ppid=", "-o", "time=", "-o", "pid=", "-o", "args="]
     listed = subprocess.run(command, capture_output=True, text=True, check=True)
     rows = [line.split(maxsplit=3) for line in listed.stdout.splitlines()]

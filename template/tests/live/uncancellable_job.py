@@ -1,4 +1,4 @@
-"""A worker with jobs that do not behave."""
+"""Celery application whose job, with certain seeds, cannot be cancelled or kills its process."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ __all__ = ["celery"]
 def misbehave(
     paths: int, steps: int, seed: int, report: Callable[[float], None]
 ) -> Mapping[str, Any]:
-    """Simulate, but with one seed for ever, whatever anybody says, and with one have it ended."""
+    """Simulate; with one seed ignore the time limit for ever, with another end the process."""
     report(0.1)
     if seed == SUICIDAL_SEED:
         os.kill(os.getpid(), signal.SIGTERM)

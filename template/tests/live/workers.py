@@ -16,47 +16,47 @@ from typing import Any
 from tests.live.service import production
 from tests.live.simulator import children
 
-# What `tests.live.uncancellable_job` does for them does not end, or ends its process.
+# Seeds with which the job of `tests.live.uncancellable_job` never ends, or ends its process.
 STUBBORN_SEED = 13
 SUICIDAL_SEED = 14
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker, its processes, and where its log is."""
+    """Running Celery worker and its log."""
 
     process: subprocess.Popen[bytes]
     log: Path
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """What it logged."""
+        """Return the events of its log."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line[:1] == "{"]
 
     def begun(self) -> list[str]:
-        """The ids of the requests whose jobs it began."""
+        """Return the ids of the requests whose jobs it began."""
         lines = self.log_lines()
         return [line["request_id"] for line in lines if line["event"] == "job_started"]
 
     def stop(self) -> int:
-        """Tell it to stop; gives its exit code."""
+        """Stop it by SIGTERM; return its exit code."""
         self.process.terminate()
         return self.process.wait(timeout=60)
 
     def kill(self) -> None:
-        """End all of its processes without a farewell."""
+        """Kill all of its processes."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def kill_busiest(self) -> None:
-        """End the one of its processes that has computed the most."""
+        """Kill the child process that has used the most CPU time."""
         os.kill(children(self.process.pid)[0][0], signal.SIGKILL)
 
 
 @contextmanager
 def working(database_url: str, app: str = "app.worker", **settings: str) -> Iterator[Worker]:
-    """A worker, with a beat of its own, once it is ready."""
+    """Start a worker with a beat of its own; return once it is ready."""
     command = [sys.executable, "-m", "celery", "--app", app, "worker", "--beat"]
-    # Not from our folder: a `.env` in it is the developer's.
+    # Another folder than the project's, whose `.env` is the developer's.
     with TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--without-gossip", "--without-mingle"],

@@ -42,5 +42,8 @@ async def test_the_loop_goes_on_while_a_password_is_hashed(settings: Settings) -
             group.cancel_scope.cancel()
         return ticks
 
-    # A loop that waits for the hash ticks twice at most; a busy machine may stop any one of them.
-    assert max([await ticks_while_hashing() for _ in range(5)]) > 5
+    # A loop that waits for the hash ticks twice at most. A busy machine may stop a free one too.
+    for _ in range(5):
+        if (ticks := await ticks_while_hashing()) > 5:
+            break
+    assert ticks > 5

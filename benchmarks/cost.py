@@ -61,11 +61,11 @@ def server_of(test: int) -> int:
 def main() -> None:
     """Start the service on servers of its own, and print the figures."""
     databases, live, servers = (
-        import_module(f"tests.{name}") for name in ("databases", "live", "servers")
+        import_module(f"tests.{name}") for name in ("databases", "live.service", "servers")
     )
     with ExitStack() as stack:
-        os.environ.update(stack.enter_context(servers.settings()))
-        server = stack.enter_context(databases.server())
+        stack.enter_context(servers.environment())
+        server = os.environ["DATABASE_URL"]
         database_url = stack.enter_context(databases.database(server))
         service = stack.enter_context(live.running(database_url))
         token = service.sign_up()["Authorization"]

@@ -52,7 +52,7 @@ def paths_of_a_job() -> int:
 def measure(way: str, form: dict[str, int]) -> dict[str, float]:
     """Start the service on servers of its own; return its latencies, idle and with jobs."""
     databases, live, servers = (
-        import_module(f"tests.{name}") for name in ("databases", "live", "servers")
+        import_module(f"tests.{name}") for name in ("databases", "live.service", "servers")
     )
     with ExitStack() as stack:
         # Who watches and who sends are processes: neither has to wait for the other, or for us.
@@ -60,12 +60,12 @@ def measure(way: str, form: dict[str, int]) -> dict[str, float]:
         for _ in range(2):
             # They start while the servers do.
             clients.submit(time.sleep, 0)
-        os.environ.update(stack.enter_context(servers.settings()))
-        server = stack.enter_context(databases.server())
+        stack.enter_context(servers.environment())
+        server = os.environ["DATABASE_URL"]
         database_url = stack.enter_context(databases.database(server))
         runner = service = stack.enter_context(live.running(database_url, **SETTINGS))
         if way == "celery":
-            workers = import_module("tests.workers")
+            workers = import_module("tests.live.workers")
             runner = stack.enter_context(workers.working(database_url, **SETTINGS))
         path = "/api/v1/simulations" if way in {"process_pool", "celery"} else f"/wrong/{way}"
         watching = (service.url, service.sign_up())

@@ -62,11 +62,11 @@ async def timed(http: httpx2.AsyncClient) -> float:
 def main() -> None:
     """Start the service on servers of its own, probe it, print the figures."""
     databases, live, servers = (
-        import_module(f"tests.{name}") for name in ("databases", "live", "servers")
+        import_module(f"tests.{name}") for name in ("databases", "live.service", "servers")
     )
     with ExitStack() as stack:
-        os.environ.update(stack.enter_context(servers.settings()))
-        server = stack.enter_context(databases.server())
+        stack.enter_context(servers.environment())
+        server = os.environ["DATABASE_URL"]
         url = stack.enter_context(databases.database(server))
         service = stack.enter_context(live.running(url))
         print(json.dumps(asyncio.run(probe(service.url, service.sign_up()))))  # noqa: T201

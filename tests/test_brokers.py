@@ -60,5 +60,7 @@ if RABBITMQ.exists():
     ) -> None:
         service = install(next(each for each in runtime_product() if each["cpu_jobs"] == "celery"))
         with rabbitmq(tmp_path) as url:
-            printed = service.run("uv", "run", "pytest", "tests/test_worker.py", BROKER_URL=url)
+            printed = service.run(
+                "uv", "run", "pytest", "tests/live/test_worker.py", BROKER_URL=url
+            )
         assert re.search(r"\b\d+ passed", printed)

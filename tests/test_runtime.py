@@ -24,7 +24,19 @@ pytestmark = pytest.mark.timeout(1800)
 # The answers that a file of tests/live is about: a covering service runs it unless one before it
 # has the same of them. What is not named here is about all of them.
 ABOUT = {
+    "tests/live/test_cache_outage.py": {"sqlalchemy", "database", "redis_cache"},
     "tests/live/test_dev.py": {"database", "redis_cache", "cpu_jobs"},
+    "tests/live/test_hostile.py": {"sqlalchemy", "database", "redis_cache"},
+    "tests/live/test_load.py": {"sqlalchemy", "database", "redis_cache", "server"},
+    "tests/live/test_migrations.py": {"sqlalchemy", "database", "cpu_jobs"},
+    "tests/live/test_outage.py": {"sqlalchemy", "database", "redis_cache"},
+    "tests/live/test_postgres.py": {"database"},
+    "tests/live/test_redis.py": {"redis_cache", "cpu_jobs"},
+    "tests/live/test_redis_outage.py": {"sqlalchemy", "redis_cache"},
+    "tests/live/test_schema.py": {"sqlalchemy", "database", "redis_cache", "cpu_jobs"},
+    "tests/live/test_serving.py": {"sqlalchemy", "cpu_jobs", "server"},
+    "tests/live/test_simulations.py": {"sqlalchemy", "database", "cpu_jobs"},
+    "tests/live/test_worker.py": {"sqlalchemy", "database", "cpu_jobs"},
 }
 
 

@@ -4,46 +4,39 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 
 from app.main import create_app
 from tests import databases
 from tests.live.service import Service
 from tests.settings import make_settings
 
-
-@pytest.fixture
-def headers(service: Service) -> dict[str, str]:
-    """What signs the requests of a new user."""
-    return service.sign_up()
-
-
 # The document needs no database.
 app = create_app(make_settings(databases.NOWHERE))
 schema = schemathesis.openapi.from_dict(app.openapi())
+OPERATIONS = [schema[path][method] for path in schema for method in schema[path]]
 
 
-def build_test(label: str) -> Any:
-    """Return the test of one operation of the schema."""
+@pytest.fixture
+def headers(service: Service) -> dict[str, str]:
+    """Headers that sign the requests of a new user."""
+    return service.sign_up()
 
-    @schema.include(name=label).parametrize()
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=[each.label for each in OPERATIONS])
+def test_no_request_breaks_the_service(
+    operation: Any, service: Service, headers: dict[str, str]
+) -> None:
+    @given(operation.as_strategy())
     @settings(
         max_examples=30,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    def test(case: schemathesis.Case[Any], service: Service, headers: dict[str, str]) -> None:
+    def send(case: schemathesis.Case[Any]) -> None:
         for signed in (headers, {}):
             response = case.call(base_url=service.url, headers=signed)
             assert response.status_code < 500, response.text
 
-    return test
-
-
-# A function each: pytest-xdist runs one test of those that parametrize() makes of one function,
-# since all of them have the same id.
-for path in schema:
-    for method in schema[path]:
-        label = f"{method.upper()} {path}"
-        globals()[f"test_no_request_breaks_the_service[{label}]"] = build_test(label)
+    send()

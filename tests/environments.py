@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -57,6 +58,22 @@ def install_union(services: Iterable[Project], python: str, folder: Path) -> Pat
             (union / "pyproject.toml").write_text(text)
             execute(["uv", "sync", "--quiet", "--python", python], union)
     return union / ".venv"
+
+
+def mypy_cache(service: Project, python: Path, shared: Path) -> Path:
+    """Return a mypy cache of this process alone, which knows the packages of the service.
+
+    Only the first process checks them, which takes as long as ten services; the others copy that.
+    """
+    version = execute([str(python), "-c", "import sys; print(sys.version_info[1])"], shared).strip()
+    own = shared / f"mypy-{version}-{os.getpid()}"
+    warm = shared / f"mypy-{version}"
+    if not own.exists():
+        with _alone(shared / f"mypy-{version}.flock"):
+            if not warm.exists():
+                service.run(str(python.parent / "mypy"), "--cache-dir", str(warm))
+        shutil.copytree(warm, own)
+    return own
 
 
 @contextmanager

@@ -131,7 +131,7 @@ FAULTS = [
         "",
         '{% if sqlalchemy == "sync" %}\n\n\ndef wrong() -> int:\n    """Return a number."""\n'
         '    return "one"\n{% endif %}\n',
-        ["tests/test_static.py", "-k", "types and sync"],
+        ["tests/test_static.py", "-k", "types and sqlalchemy=sync"],
         "return-value",
     ),
     Fault(
@@ -151,7 +151,7 @@ FAULTS = [
         '{% if database == "postgresql" and (sqlalchemy == "sync" or cpu_jobs == "celery") %}\n'
         '    "psycopg',
         '{% if database == "postgresql" and (sqlalchemy == "sync") %}\n    "psycopg',
-        ["tests/test_static.py", "-k", "declared and async and postgresql and celery"],
+        ["tests/test_static.py", "-k", "packages and async and postgresql and celery"],
         "psycopg",
     ),
     Fault(
@@ -280,6 +280,16 @@ FAULTS = [
         "for task in Task.known[:0]:\n            if found",
         runs(CELERY),
         "test_worker|failed",
+    ),
+    Fault(
+        "hanging-test",
+        "a test that hangs, which is ended and named",
+        "template/tests/test_budget.py.jinja",
+        "",
+        "\n\ndef test_that_hangs() -> None:\n    import threading  # noqa: PLC0415\n\n"
+        "    threading.Event().wait()\n",
+        runs(DEFAULT),
+        "test_that_hangs - Failed: Timeout",
     ),
     Fault(
         "dropped-edit",

@@ -2,7 +2,6 @@
 
 import functools
 import operator
-import os
 import re
 import tomllib
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import environments
 from tests.matrix import Answers, covering, owner_of, runtime_product
 from tests.project import Project
 from tests.servers import servers
@@ -43,11 +43,9 @@ ABOUT = {
 def test_a_service_passes_the_steps_of_its_ci(
     service: Project, pytestconfig: pytest.Config, shared: Path
 ) -> None:
-    # What mypy knows of the packages is the same in all services; one worker of theirs is enough.
-    environment = {
-        "MYPY_CACHE_DIR": str(shared / f"mypy-{os.getpid()}"),
-        "PYTEST_XDIST_AUTO_NUM_WORKERS": "0",
-    }
+    cache = environments.mypy_cache(service, service.folder / ".venv/bin/python", shared)
+    # The tests that run at once are those of several services.
+    environment = {"MYPY_CACHE_DIR": str(cache), "PYTEST_XDIST_AUTO_NUM_WORKERS": "0"}
     with ExitStack() as stack:
         # By turns with servers that run already, as in CI, and with those that the tests start.
         if runtime_product().index(service.answers) % 2:

@@ -2,7 +2,6 @@
 
 import ast
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -50,38 +49,38 @@ def union(services: Callable[[Answers], Project], pythons: list[str], shared: Pa
     return environments.install_union(everyone, pythons[-1], shared)
 
 
-@pytest.fixture(params=runtime_product(), ids=label)
-def service(request: pytest.FixtureRequest, services: Callable[[Answers], Project]) -> Project:
-    return services(request.param)
-
-
-def test_types_are_right(service: Project, union: Path, shared: Path) -> None:
-    """What mypy knows of the packages, and of files that do not differ, is kept."""
-    cache_folder = shared / f"mypy-{os.getpid()}"
+@pytest.mark.parametrize("answers", runtime_product(), ids=label)
+def test_types_contracts_and_packages_are_right(
+    answers: Answers, services: Callable[[Answers], Project], union: Path, shared: Path
+) -> None:
+    service = services(answers)
+    cache_folder = environments.mypy_cache(service, union / "bin/python", shared)
     service.run(str(union / "bin/mypy"), "--cache-dir", str(cache_folder))
-
-
-def test_imports_follow_the_contracts(service: Project, union: Path) -> None:
     service.run(str(union / "bin/lint-imports"), "--no-cache")
+    assert not undeclared(service, union)
 
 
-def test_every_imported_package_is_declared(service: Project, union: Path) -> None:
-    """With an environment of all packages, nothing else would miss one."""
+def undeclared(service: Project, union: Path) -> set[str]:
+    """Return the imports of packages that a service does not declare, and does not get by others.
+
+    With an environment of all packages, nothing else would miss one.
+    """
     modules, requires = distributions(union)
     production, development = environments.declared(service)
+    missing = set()
     for folders, packages in (
         (("app", "migrations"), production),
         (("app", "migrations", "scripts", "tests"), [*production, *development]),
     ):
         installed = closure(packages, requires)
-        missing = {
+        missing |= {
             f"{file.relative_to(service.folder)}: {name}"
             for folder in folders
             for file in (service.folder / folder).rglob("*.py")
             for name in imported(file.read_text()) & modules.keys()
             if not installed & {canonicalize_name(each) for each in modules[name]}
         }
-        assert not missing
+    return missing
 
 
 @cache

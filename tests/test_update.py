@@ -9,6 +9,7 @@ import yaml
 
 from tests.matrix import Answers, label, questions, switches
 from tests.project import Project, execute
+from tests.quick_copier import QUICK_COPIER
 
 ANSWERS = {"project_name": "Acme", "description": 'Says "hi" to C:\\,\n{{ not Jinja }} and 🚀.'}
 
@@ -26,8 +27,8 @@ def commit(folder: Path, message: str) -> None:
 
 
 def copier(folder: Path, *arguments: str) -> str:
-    """Run the real command, without `--trust`."""
-    return execute([sys.executable, "-m", "copier", *arguments], folder)
+    """Run Copier's command line, without `--trust`."""
+    return execute([sys.executable, QUICK_COPIER, *arguments], folder)
 
 
 def copy(source: Path, folder: Path, *options: str) -> Project:
@@ -89,6 +90,22 @@ def test_an_updated_service_is_as_a_fresh_one(
 ) -> None:
     copier(service.folder, "update", "--defaults")
     assert service.files() == copy(releases, tmp_path / "fresh").files()
+
+
+def test_the_real_command_does_the_same(releases: Path, tmp_path: Path) -> None:
+    """Nothing depends on how the tests start Copier."""
+    quick = copy(releases, tmp_path / "quick", "--vcs-ref=v0.1.0")
+    git(quick.folder, "init", "--quiet")
+    commit(quick.folder, "Start")
+    real = Project(shutil.copytree(quick.folder, tmp_path / "real"), quick.answers)
+    copier(quick.folder, "update", "--defaults")
+    real.run(sys.executable, "-m", "copier", "update", "--defaults")
+    assert real.files() == quick.files()
+
+    data = [f"--data={name}={answer}" for name, answer in ANSWERS.items()]
+    command = [sys.executable, "-m", "copier", "copy", "--defaults", *data]
+    execute([*command, str(releases), "fresh"], tmp_path)
+    assert Project(tmp_path / "fresh", ANSWERS).files() == real.files()
 
 
 def test_an_update_to_the_same_release_changes_nothing(service: Project) -> None:

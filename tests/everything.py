@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests import test_chaos
+from tests import test_chaos, test_container, test_smoke
 from tests.matrix import TEMPLATE, Answers, covering, label, pairwise, runtime_product
 
 PASSED = TEMPLATE / ".cache/passed.json"
@@ -175,18 +175,29 @@ def state_of_the_code() -> str:
 
 
 def units(*, rest: bool) -> list[Unit]:
-    """Return the units: services first, in an order that changes with each commit."""
+    """Return all units, or the rest: those that `make test` does not run."""
     services = [each for each in runtime_product() if not rest or each not in covering()]
-    first = int(_git("rev-parse", "HEAD")[:8], 16) % len(services)
-    chosen = [about("tests/test_runtime.py", each) for each in services[first:] + services[:first]]
+    chosen = [about("tests/test_runtime.py", each) for each in services]
+    for module, every in (
+        (test_chaos, test_chaos.EVERY),
+        (test_container, pairwise()),
+        (test_smoke, pairwise()),
+    ):
+        left = [each for each in every if not rest or each not in module.SERVICES]
+        chosen += [about(f"tests/{Path(str(module.__file__)).name}", each) for each in left]
     if rest:
-        return chosen
-    chosen += [about("tests/test_smoke.py", each) for each in pairwise()]
-    chosen += [about("tests/test_container.py", each) for each in pairwise()]
-    chosen += [about("tests/test_chaos.py", each) for each in test_chaos.EVERY]
+        return rotated(chosen)
     names = [f"tests/{path.name}" for path in sorted(Path(__file__).parent.glob("test_*.py"))]
     services_modules = {unit.arguments[0] for unit in chosen}
     return [*chosen, *(Unit(name, [name]) for name in names if name not in services_modules)]
+
+
+def rotated(chosen: list[Unit]) -> list[Unit]:
+    """Return units in an order of the commit's own, so that other commits begin with other ones."""
+    commit = _git("rev-parse", "HEAD").strip()
+    return sorted(
+        chosen, key=lambda unit: hashlib.sha256(f"{commit} {unit.name}".encode()).digest()
+    )
 
 
 def about(module: str, answers: Answers) -> Unit:

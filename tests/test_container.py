@@ -18,12 +18,12 @@ from packaging.utils import canonicalize_name
 
 from tests import compose
 from tests.image import Image, built
-from tests.matrix import Answers, extremes, label
+from tests.matrix import FULLEST, SMALLEST, Answers, label
 from tests.project import Project, log
 from tests.servers import servers
 from tests.test_smoke import Client, free_port, have_a_job_done, sign_up_and_look_around
 
-SERVICES = extremes()
+SERVICES = [SMALLEST, FULLEST]
 
 SECRETS = {
     "SECRET_KEY": "a-secret-of-production-" * 2,

@@ -46,8 +46,10 @@ def here(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=TEMPLATE, capture_output=True, text=True, check=False)
 
 
-def name(given: Answers | Callable[[Path], None]) -> str:
-    """Return what a service, or what is done with it, is called."""
+def name(given: str | Answers | Callable[[Path], None]) -> str:
+    """Return what a release, a service, or what is done with it, is called."""
+    if isinstance(given, str):
+        return given
     return given.__name__ if callable(given) else label(given)
 
 
@@ -109,12 +111,26 @@ def work_without_the_example(folder: Path) -> None:
     (folder / "app/domains/orders/router.py").write_text(ROUTER)
 
 
-# By turns; the smallest and the fullest keep the example.
-KINDS = [work, work, *[work_without_the_example, work] * len(pairwise())]
+def journeys() -> list[tuple[str, Answers, Callable[[Path], None]]]:
+    """Return releases, services and what is done with them.
+
+    Services of the newest release have any two answers together; older ones take turns, so that
+    the time does not grow with each release. The smallest and the fullest keep the example.
+    """
+    kinds = [work, work, *[work_without_the_example, work] * len(pairwise())]
+    pairs = list(zip(pairwise(), kinds, strict=False))
+    *older, newest = list(recorded()) or [PRESENT]
+    return [
+        *(
+            (tag, *pairs[(2 + 3 * turn + number) % len(pairs)])
+            for turn, tag in enumerate(older)
+            for number in range(3)
+        ),
+        *((newest, *pair) for pair in pairs),
+    ]
 
 
-@pytest.mark.parametrize(("answers", "work"), list(zip(pairwise(), KINDS, strict=False)), ids=name)
-@pytest.mark.parametrize("tag", recorded() or [PRESENT])
+@pytest.mark.parametrize(("tag", "answers", "work"), journeys(), ids=name)
 def test_a_service_of_a_release_comes_to_the_present(
     repository: Path, tmp_path: Path, tag: str, answers: Answers, work: Callable[[Path], None]
 ) -> None:

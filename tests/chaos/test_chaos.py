@@ -25,8 +25,7 @@ from scripts.postgres import ENVIRONMENT, postgres
 from scripts.postgres_tools import tool
 from scripts.processes import answers, run_apart
 from tests import databases
-from tests.live.proxy import Proxy
-from tests.live.service import ROOT, SERVE, Service, production, running
+from tests.live import ROOT, SERVE, Proxy, Service, production, running
 
 GUNICORN = (ROOT / "gunicorn.conf.py").exists()
 ME = "/api/v1/users/me"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.service import Service, running
+from tests.live import Service, running
 
 FOLDER = Path(__file__).parent
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 
-from tests.live.service import Service
+from tests.live import Service
 
 PATH = "/api/v1/simulations"
 ENDED = {"succeeded", "failed", "cancelled"}

@@ -18,8 +18,7 @@ import pytest
 from redis import Redis
 
 from scripts.redis import redis, start
-from tests.live.proxy import Proxy
-from tests.live.service import Service, running
+from tests.live import Proxy, Service, running
 
 
 @dataclass(frozen=True)

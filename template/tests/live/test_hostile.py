@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from tests.live.service import PASSWORD, Service
+from tests.live import PASSWORD, Service
 
 FORM = {"email": "ann@example.com", "name": "Ann", "password": PASSWORD}
 JSON = {"Content-Type": "application/json"}

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, update
 
 from app.core.database import run_migrations
 from app.domains.users.models import User
-from tests.live.service import PASSWORD, Service
+from tests.live import PASSWORD, Service
 from tests.settings import make_settings
 
 

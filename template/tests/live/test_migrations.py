@@ -6,7 +6,7 @@ import sys
 from subprocess import PIPE
 
 from tests import databases
-from tests.live.service import ROOT, production
+from tests.live import ROOT, production
 
 
 def test_concurrent_migrations_run_once(server: str) -> None:

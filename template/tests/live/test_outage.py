@@ -1,4 +1,4 @@
-"""Outages of the database."""
+"""The database goes away, and comes back."""
 
 import asyncio
 import json
@@ -11,35 +11,34 @@ import pytest
 from sqlalchemy import Connection, make_url, text
 
 from app.core.database import run_migrations
-from tests.live.proxy import Proxy
-from tests.live.service import Service, running
+from tests.live import Proxy, Service, running
 from tests.settings import make_settings
 
 
 @pytest.fixture(scope="module")
 def proxy(lasting_url: str) -> Proxy:
-    """Proxy in front of the database."""
+    """The way to the database."""
     url = make_url(lasting_url)
     return Proxy(url.host or "127.0.0.1", url.port or 5432)
 
 
 @pytest.fixture(scope="module")
-def proxied_url(lasting_url: str, proxy: Proxy) -> str:
-    """URL of the database through the proxy."""
+def way(lasting_url: str, proxy: Proxy) -> str:
+    """Its URL."""
     url = make_url(lasting_url).set(host="127.0.0.1", port=proxy.port)
     return url.render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="module")
-def service(proxied_url: str) -> Iterator[Service]:
-    """Service that reaches the database through the proxy."""
-    with running(proxied_url) as service:
+def service(way: str) -> Iterator[Service]:
+    """A service that goes this way."""
+    with running(way) as service:
         yield service
 
 
 @pytest.fixture(scope="module")
 def http(service: Service) -> Iterator[httpx2.Client]:
-    """Client of a signed-in user."""
+    """Somebody who signed in."""
     headers = service.sign_up()
     with httpx2.Client(base_url=service.url, headers=headers, timeout=60) as client:
         yield client
@@ -82,9 +81,7 @@ def test_an_outage_is_a_503_and_ends_by_itself(http: httpx2.Client, proxy: Proxy
     assert http.get("/readyz").status_code == 200
 
 
-def test_a_database_that_stops_answering_holds_nobody_for_long(
-    proxied_url: str, proxy: Proxy
-) -> None:
+def test_a_database_that_stops_answering_holds_nobody_for_long(way: str, proxy: Proxy) -> None:
     async def main(service: Service, headers: dict[str, str]) -> list[int]:
         async with httpx2.AsyncClient(base_url=service.url, headers=headers, timeout=30) as many:
             requests = [many.get("/api/v1/users/me") for _ in range(30)]
@@ -97,7 +94,7 @@ def test_a_database_that_stops_answering_holds_nobody_for_long(
         "DATABASE_POOL_TIMEOUT_SECONDS": "2",
         "READINESS_TIMEOUT_SECONDS": "1",
     }
-    with running(proxied_url, **limits) as service:
+    with running(way, **limits) as service:
         headers = service.sign_up()
         service.get("/api/v1/users/me", **headers)
         proxy.freeze()
@@ -147,19 +144,19 @@ def test_only_503s_under_load(service: Service, http: httpx2.Client, proxy: Prox
     assert http.get("/api/v1/users/me").status_code == 200
 
 
-def test_a_migration_waits_longer_than_a_request(proxied_url: str, proxy: Proxy) -> None:
+def test_a_migration_waits_longer_than_a_request(way: str, proxy: Proxy) -> None:
     def look(connection: Connection) -> None:
         connection.execute(text("SELECT 1"))
 
-    settings = make_settings(proxied_url, database_connect_timeout_seconds=2)
+    settings = make_settings(way, database_connect_timeout_seconds=2)
     proxy.freeze()
     Timer(3, proxy.thaw).start()
     run_migrations(settings, look)
 
 
-def test_the_start_does_not_fail_without_the_database(proxied_url: str, proxy: Proxy) -> None:
+def test_the_start_does_not_fail_without_the_database(way: str, proxy: Proxy) -> None:
     proxy.cut()
-    with running(proxied_url, DATABASE_START_TIMEOUT_SECONDS="0.5") as service:
+    with running(way, DATABASE_START_TIMEOUT_SECONDS="0.5") as service:
         assert service.get("/readyz").status_code == 503
         lines = [json.loads(line)["event"] for line in service.log.read_text().splitlines()]
         assert "stamina.retry_scheduled" in lines

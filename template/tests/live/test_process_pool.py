@@ -12,7 +12,7 @@ import pytest
 
 from app.domains.simulations.compute import simulate
 from tests import databases
-from tests.live.service import Service, running
+from tests.live import Service, running
 from tests.live.simulator import ENDLESS, LONG, SHORT, Simulator, children, simulator
 
 SETTINGS = {"PROCESS_POOL_SIZE": "1", "JOB_LEASE_SECONDS": "4", "JOB_SWEEP_SECONDS": "0.5"}

@@ -9,7 +9,7 @@ from hypothesis.strategies import DataObject, data
 
 from app.main import create_app
 from tests import databases
-from tests.live.service import Service
+from tests.live import Service
 from tests.settings import make_settings
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import httpx2
 
-from tests.live.service import Service, running
+from tests.live import Service, running
 
 FORM = b'{"email": "slow@example.com", "name": "Ann", "password": "correct horse"}'
 

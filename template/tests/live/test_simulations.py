@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import httpx2
 
-from tests.live.service import Service
+from tests.live import Service
 
 PATH = "/api/v1/simulations"
 FORM = {"paths": 10, "steps": 10, "seed": 7}

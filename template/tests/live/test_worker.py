@@ -11,8 +11,7 @@ import pytest
 from app.core.celery import RUN, build_celery
 from app.domains.simulations.compute import simulate
 from tests import databases
-from tests.live.proxy import Proxy
-from tests.live.service import Service, running
+from tests.live import Proxy, Service, running
 from tests.live.simulator import ENDLESS, LONG, SHORT, TINY, Simulator, simulator
 from tests.live.workers import STUBBORN_SEED, SUICIDAL_SEED, Worker, working
 from tests.settings import make_settings

@@ -1,6 +1,5 @@
 """Celery workers, as processes of their own."""
 
-import json
 import os
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.live.service import production
+from tests.live import production, read_log
 from tests.live.simulator import children
 
 # Seeds with which the job of `tests.live.uncancellable_job` never ends, or ends its process.
@@ -30,7 +29,7 @@ class Worker:
 
     def log_lines(self) -> list[dict[str, Any]]:
         """Return the events of its log."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line[:1] == "{"]
+        return read_log(self.log)
 
     def begun(self) -> list[str]:
         """Return the ids of the requests whose jobs it began."""

@@ -38,7 +38,7 @@ def install(service: Project, python: str, folder: Path) -> None:
     key = hashlib.sha256(json.dumps([python, *declared(service)]).encode()).hexdigest()[:16]
     environment = folder / key
     lock = folder / f"{key}.uv.lock"
-    with _alone(folder / f"{key}.flock"):
+    with alone(folder / f"{key}.flock"):
         if not lock.exists():
             sync = ("uv", "sync", "--quiet", "--python", python)
             service.run(*sync, UV_PROJECT_ENVIRONMENT=str(environment))
@@ -51,7 +51,7 @@ def install_union(services: Iterable[Project], python: str, folder: Path) -> Pat
     """Return an environment with the packages that any of the services declares."""
     packages = {package for each in services for part in declared(each) for package in part}
     union = folder / "union"
-    with _alone(folder / "union.flock"):
+    with alone(folder / "union.flock"):
         if not (union / "uv.lock").exists():
             union.mkdir(exist_ok=True)
             text = UNION.format(dependencies=json.dumps(sorted(packages)))
@@ -69,7 +69,7 @@ def mypy_cache(service: Project, python: Path, shared: Path) -> Path:
     own = shared / f"mypy-{version}-{os.getpid()}"
     warm = shared / f"mypy-{version}"
     if not own.exists():
-        with _alone(shared / f"mypy-{version}.flock"):
+        with alone(shared / f"mypy-{version}.flock"):
             if not warm.exists():
                 service.run(str(python.parent / "mypy"), "--cache-dir", str(warm))
         shutil.copytree(warm, own)
@@ -77,7 +77,7 @@ def mypy_cache(service: Project, python: Path, shared: Path) -> Path:
 
 
 @contextmanager
-def _alone(file: Path) -> Iterator[None]:
+def alone(file: Path) -> Iterator[None]:
     """Wait for other workers that make the same environment."""
     with file.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

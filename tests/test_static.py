@@ -29,15 +29,15 @@ print(json.dumps([
 
 
 @pytest.fixture(scope="session")
-def services(render: Callable[[Answers], Project]) -> Callable[[Answers], Project]:
-    """Render a service, once for all tests of a worker."""
-    rendered: dict[str, Project] = {}
+def services(template: Path, shared: Path) -> Callable[[Answers], Project]:
+    """Render a service, once for all workers: no test here changes its files."""
 
     def render_once(answers: Answers) -> Project:
-        name = label(answers)
-        if name not in rendered:
-            rendered[name] = render(answers)
-        return rendered[name]
+        folder = shared / f"service-{runtime_product().index(answers)}"
+        with environments.alone(folder.with_suffix(".flock")):
+            if folder.exists():
+                return Project(folder, answers)
+            return Project.render(template, folder, answers)
 
     return render_once
 

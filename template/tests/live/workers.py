@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 from tests.live import production, read_log
 from tests.live.simulator import children
@@ -55,6 +56,8 @@ class Worker:
 def working(database_url: str, app: str = "app.worker", **settings: str) -> Iterator[Worker]:
     """Start a worker with a beat of its own; return once it is ready."""
     command = [sys.executable, "-m", "celery", "--app", app, "worker", "--beat"]
+    # RabbitMQ refuses the name of a worker that was killed until its connection is closed.
+    command += ["--hostname", f"{uuid4().hex}@%h"]
     # Another folder than the project's, whose `.env` is the developer's.
     with TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
         process = subprocess.Popen(

@@ -9,6 +9,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ CELERY = DEFAULT.replace("cpu_jobs=none", "cpu_jobs=celery")
 SQLITE = DEFAULT.replace("database=postgresql", "database=sqlite")
 # One that `make test` does not run.
 UNCOVERED = "sqlalchemy=sync database=postgresql redis_cache=True cpu_jobs=celery server=gunicorn"
+STATIC = "tests/test_static.py::test_types_contracts_and_packages_are_right"
 RUNS = "tests/test_runtime.py::test_a_service_passes_the_steps_of_its_ci"
 
 
@@ -131,7 +133,7 @@ FAULTS = [
         "",
         '{% if sqlalchemy == "sync" %}\n\n\ndef wrong() -> int:\n    """Return a number."""\n'
         '    return "one"\n{% endif %}\n',
-        ["tests/test_static.py", "-k", "types and sqlalchemy=sync"],
+        [f"{STATIC}[{UNCOVERED}]"],
         "return-value",
     ),
     Fault(
@@ -141,7 +143,7 @@ FAULTS = [
         "from app.core.cache import",
         "from app.domains.users.router import router as _router  # noqa: F401\n"
         "from app.core.cache import",
-        ["tests/test_static.py", "-k", "contracts and redis_cache=True"],
+        [f"{STATIC}[{CACHED}]"],
         "BROKEN",
     ),
     Fault(
@@ -348,17 +350,25 @@ def plant(fault: Fault, copy: Path) -> None:
 def is_found(fault: Fault, copy: Path) -> tuple[bool, str]:
     """Run the test of a fault in the copy; return whether it failed for that, and what it said."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(
+    with subprocess.Popen(
         [*command, "-o", "log_cli=false", *fault.test],
         cwd=copy,
-        env={**os.environ, "PYTHONPATH": str(copy)},
+        # The tests of a service end at their first failure, too.
+        env={**os.environ, "PYTEST_ADDOPTS": "-x", "PYTHONPATH": str(copy)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-    )
-    return done.returncode == 1 and bool(re.search(fault.says, done.stdout)), done.stdout
+        start_new_session=True,
+    ) as process:
+        try:
+            printed, _ = process.communicate()
+        except KeyboardInterrupt:
+            # Once, so that it stops the servers that it has started.
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+            raise
+    return process.returncode == 1 and bool(re.search(fault.says, printed)), printed
 
 
 def main() -> int:
@@ -382,7 +392,9 @@ def main() -> int:
             missed += not found
             if not found:
                 say(printed[-6_000:])
-            verdict = f"found by {fault.found_by}" if found else "NOT FOUND"
+            # What failed inside: a test of the service, or else the test of the template itself.
+            failed = re.findall(r"FAILED (tests/\S+)", printed)
+            verdict = f"found by {fault.found_by}, in {failed[0]}" if found else "NOT FOUND"
             seconds = time.monotonic() - began
             say(f"[{number:>2}/{len(chosen)}] {seconds:4.0f} s  {fault.name}: {verdict}")
             shutil.rmtree(copy)

@@ -2,6 +2,7 @@
 
 import functools
 import operator
+import os
 import re
 import tomllib
 from collections.abc import Callable
@@ -71,7 +72,8 @@ def test_a_service_passes_the_steps_of_its_ci(
                 cache = environments.mypy_cache(service, python, shared)
                 environment["MYPY_CACHE_DIR"] = str(cache)
             if step == "uv run poe test-live" and not named:
-                narrowed = {"PYTEST_ADDOPTS": " ".join(left_to_others(service))}
+                others = os.environ.get("PYTEST_ADDOPTS", "")
+                narrowed = {"PYTEST_ADDOPTS": " ".join([others, *left_to_others(service)])}
             printed = service.run("bash", "-e", "-c", step, **environment, **narrowed)
             assert not re.search(r"\b\d+ (skipped|xfailed|xpassed)", printed)
             if "poe test" in step:

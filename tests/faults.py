@@ -295,10 +295,10 @@ FAULTS = [
     ),
     Fault(
         "dropped-edit",
-        "an update that drops the edits of a file that was renamed",
+        "an update that drops the edits of a file",
         "hooks/merge.py",
-        "            if path in renamed:\n",
-        "            if path in renamed and False:\n",
+        "ours = self._commit(self._rename(mine, renamed), base)",
+        "ours = self._commit(self._rename(before, renamed), base)",
         ["tests/test_hooks.py", "-k", "edits_follow_a_file"],
         "assert",
     ),
@@ -393,7 +393,7 @@ def main() -> int:
             if not found:
                 say(printed[-6_000:])
             # What failed inside: a test of the service, or else the test of the template itself.
-            failed = re.findall(r"FAILED (tests/\S+)", printed)
+            failed = re.findall(r"(?:FAILED|ERROR) (tests/\S+)", printed)
             verdict = f"found by {fault.found_by}, in {failed[0]}" if found else "NOT FOUND"
             seconds = time.monotonic() - began
             say(f"[{number:>2}/{len(chosen)}] {seconds:4.0f} s  {fault.name}: {verdict}")

@@ -326,7 +326,7 @@ FAULTS = [
         "template/app/core/dependencies.py.jinja",
         "    token: Annotated[str | None, Depends(_bearer)],\n) -> Caller:\n",
         "    token: Annotated[str | None, Depends(_bearer)],\n) -> Caller:\n"
-        '{{ \'    assert token != "x"\\n    token = None\\n\' if sqlalchemy == "sync" and '
+        "{{ '    token = None\\n' if sqlalchemy == \"sync\" and "
         'database == "postgresql" and redis_cache and cpu_jobs == "celery" }}',
         ["tests/test_runtime.py", f"--service={UNCOVERED}"],
         "failed",

@@ -324,10 +324,10 @@ FAULTS = [
         "uncovered",
         "a fault at run time of four answers together, which no covering service has",
         "template/app/core/dependencies.py.jinja",
-        "    token: Annotated[str | None, Depends(_bearer)],\n) -> Caller:\n",
-        "    token: Annotated[str | None, Depends(_bearer)],\n) -> Caller:\n"
-        "{{ '    token = None\\n' if sqlalchemy == \"sync\" and "
-        'database == "postgresql" and redis_cache and cpu_jobs == "celery" }}',
+        "    return tokens.read(token)\n",
+        '{{ "    if token:\\n        raise Unauthenticated\\n" if sqlalchemy == "sync" and '
+        'database == "postgresql" and redis_cache and cpu_jobs == "celery" }}'
+        "    return tokens.read(token)\n",
         ["tests/test_runtime.py", f"--service={UNCOVERED}"],
         "failed",
         found_by="make test-all",

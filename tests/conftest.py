@@ -1,6 +1,4 @@
 import json
-import shutil
-import subprocess
 from collections.abc import Callable, Generator
 from functools import cache
 from pathlib import Path
@@ -12,6 +10,7 @@ from tests.matrix import (
     TEMPLATE,
     Answers,
     choices,
+    copy_checkout,
     label,
     questions,
     runtime_product,
@@ -57,17 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template as it lies in the checkout: tracked and new files, without Git."""
     snapshot = tmp_path_factory.mktemp("template")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=TEMPLATE,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (TEMPLATE / name).is_file():
-            (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(TEMPLATE / name, snapshot / name)
+    copy_checkout(snapshot)
     return snapshot
 
 

@@ -17,7 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import test_chaos, test_container, test_smoke
-from tests.matrix import TEMPLATE, Answers, covering, label, pairwise, runtime_product
+from tests.matrix import (
+    TEMPLATE,
+    Answers,
+    checkout_files,
+    covering,
+    label,
+    pairwise,
+    runtime_product,
+)
 
 PASSED = TEMPLATE / ".cache/passed.json"
 LOGS = TEMPLATE / ".cache/logs"
@@ -166,11 +174,9 @@ def say(text: str) -> None:
 
 def state_of_the_code() -> str:
     """Return what identifies the files of this checkout, committed or not."""
-    listed = _git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
     state = hashlib.sha256()
-    for name in filter(None, listed.split("\0")):
-        file = TEMPLATE / name
-        state.update(f"{name}\0".encode() + (file.read_bytes() if file.is_file() else b""))
+    for name in checkout_files():
+        state.update(f"{name}\0".encode() + (TEMPLATE / name).read_bytes())
     return state.hexdigest()
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.matrix import TEMPLATE
+from tests.matrix import copy_checkout
 
 DEFAULT = "sqlalchemy=async database=postgresql redis_cache=False cpu_jobs=none server=gunicorn"
 CACHED = DEFAULT.replace("redis_cache=False", "redis_cache=True")
@@ -404,17 +404,7 @@ def main() -> int:
 
 def fresh_copy(folder: Path) -> Path:
     """Copy the files of this checkout, committed or not, into a repository of their own."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=TEMPLATE,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (TEMPLATE / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(TEMPLATE / name, folder / name)
+    copy_checkout(folder)
     # The tests ask Git which files there are.
     for command in (["init", "--quiet"], ["add", "--all"]):
         subprocess.run(["git", *command], cwd=folder, check=True)

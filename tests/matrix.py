@@ -1,6 +1,8 @@
 """Which services the template can make: derived from copier.yml, so that none is forgotten."""
 
 import json
+import shutil
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import combinations, cycle
@@ -33,6 +35,25 @@ FULLEST: Answers = {
     "cpu_jobs": "celery",
     "server": "gunicorn",
 }
+
+
+def copy_checkout(folder: Path) -> None:
+    """Copy the files of this checkout, tracked and new ones, without Git."""
+    for name in checkout_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(TEMPLATE / name, folder / name)
+
+
+def checkout_files() -> list[str]:
+    """Return the paths of the files of this checkout, tracked and new ones."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=TEMPLATE,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return [name for name in listed.stdout.split("\0") if name and (TEMPLATE / name).is_file()]
 
 
 @cache

@@ -56,7 +56,7 @@ FAULTS = [
     Fault(
         "left-word",
         "a word of a part that was not chosen",
-        "template/README.md.jinja",
+        "template/README.md",
         "",
         "Answers are kept in Redis.\n",
         CLEAN,
@@ -65,9 +65,9 @@ FAULTS = [
     Fault(
         "left-jinja",
         "Jinja that was not rendered",
-        "template/README.md.jinja",
+        "template/README.md",
         "",
-        "{% raw %}{{ project_name }}{% endraw %}\n",
+        "# {% raw %}{{ project_name }}# {% endraw %}\n",
         CLEAN,
         "Jinja is left",
     ),
@@ -83,16 +83,16 @@ FAULTS = [
     Fault(
         "broken-compose",
         "a key that Compose does not know, in one combination",
-        "template/compose.yaml.jinja",
+        "template/compose.yaml",
         "",
-        "{% if database == 'sqlite' %}\nimages: none\n{% endif %}\n",
+        "# {% if database == 'sqlite' %}\nimages: none\n# {% endif %}\n",
         CLEAN,
         "images",
     ),
     Fault(
         "random",
         "a render that differs each time",
-        "template/README.md.jinja",
+        "template/README.md",
         "",
         "{{ range(1000000000) | random }}\n",
         ["tests/test_render.py", "-k", "second_render"],
@@ -102,8 +102,8 @@ FAULTS = [
         "misspelt-path",
         "a path in _exclude that does not exist",
         "copier.yml",
-        "/app/core/gunicorn.py{%",
-        "/app/core/gunicorns.py{%",
+        "/app/core/gunicorn.py'",
+        "/app/core/gunicorns.py'",
         ["tests/test_render.py", "-k", "owned_path"],
         "gunicorns",
     ),
@@ -119,27 +119,27 @@ FAULTS = [
     Fault(
         "missing-import",
         "an import that is missing in one combination",
-        "template/app/lifespan.py.jinja",
-        '"from app.core.process_pool import ProcessPool": cpu_jobs == "process_pool",',
-        '"from app.core.process_pool import ProcessPool": cpu_jobs == "process_pool" '
-        'and sqlalchemy == "async",',
+        "template/app/lifespan.py",
+        '# {% if cpu_jobs == "process_pool" %}\nfrom app.core.process_pool',
+        '# {% if cpu_jobs == "process_pool" and sqlalchemy == "async" %}\n'
+        "from app.core.process_pool",
         CLEAN,
         "F821",
     ),
     Fault(
         "wrong-type",
         "a type that is wrong in one mode",
-        "template/app/core/dependencies.py.jinja",
+        "template/app/core/dependencies.py",
         "",
-        '{% if sqlalchemy == "sync" %}\n\n\ndef wrong() -> int:\n    """Return a number."""\n'
-        '    return "one"\n{% endif %}\n',
+        '# {% if sqlalchemy == "sync" %}\n\n\ndef wrong() -> int:\n    """Return a number."""\n'
+        '    return "one"\n# {% endif %}\n',
         [f"{STATIC}[{UNCOVERED}]"],
         "return-value",
     ),
     Fault(
         "broken-contract",
         "an import against the layers, in one part",
-        "template/app/domains/users/cached.py.jinja",
+        "template/app/domains/users/cached.py",
         "from app.core.cache import",
         "from app.domains.users.router import router as _router  # noqa: F401\n"
         "from app.core.cache import",
@@ -149,7 +149,7 @@ FAULTS = [
     Fault(
         "undeclared",
         "a package that is imported, and not declared in one combination",
-        "template/pyproject.toml.jinja",
+        "template/pyproject.toml",
         '{% if database == "postgresql" and (sqlalchemy == "sync" or cpu_jobs == "celery") %}\n'
         '    "psycopg',
         '{% if database == "postgresql" and (sqlalchemy == "sync") %}\n    "psycopg',
@@ -159,7 +159,7 @@ FAULTS = [
     Fault(
         "other-interface",
         "an interface that differs in one mode",
-        "template/app/domains/users/router.py.jinja",
+        "template/app/domains/users/router.py",
         'router = APIRouter(prefix="/api/v1/users", tags=["users"])',
         'router = APIRouter(prefix="/api/v1/users", tags=["users", "{{ sqlalchemy }}"])',
         ["tests/test_static.py", "-k", "same_interface"],
@@ -178,15 +178,15 @@ FAULTS = [
         "bad-answer",
         "a name that breaks the service, accepted",
         "copier.yml",
-        '{% if not project_name | regex_search("\\\\A[A-Za-z]',
-        '{% if not project_name | regex_search("\\\\A[A-Za-z0-9]',
+        'if not project_name | regex_search("\\\\A[A-Za-z]',
+        'if not project_name | regex_search("\\\\A[A-Za-z0-9]',
         ["tests/test_answers.py", "-k", "name or bad or refused"],
         "1e3",
     ),
     Fault(
         "unquoted",
         "an answer that is not quoted in TOML",
-        "template/pyproject.toml.jinja",
+        "template/pyproject.toml",
         "description = {{ toml(description) }}",
         'description = "{{ description }}"',
         ["tests/test_answers.py"],
@@ -204,7 +204,7 @@ FAULTS = [
     Fault(
         "other-ci",
         "a step that one of the two CIs lacks",
-        "template/.gitlab-ci.yml.jinja",
+        "template/.gitlab-ci.yml",
         "    - uv run poe check\n",
         "",
         ["tests/test_runtime.py", "-k", "gitlab"],
@@ -213,7 +213,7 @@ FAULTS = [
     Fault(
         "blocking-route",
         "a route that blocks the event loop",
-        "template/app/domains/users/router.py.jinja",
+        "template/app/domains/users/router.py",
         "    user = await service.sign_up(form)\n",
         "    import time\n\n    time.sleep(0.001)\n    user = await service.sign_up(form)\n",
         runs(DEFAULT),
@@ -232,7 +232,7 @@ FAULTS = [
     Fault(
         "hidden-setting",
         "a setting that .env.example does not show",
-        "template/.env.example.jinja",
+        "template/.env.example",
         "#READINESS_TIMEOUT_SECONDS",
         "#READINESS_SECONDS",
         runs(DEFAULT),
@@ -241,7 +241,7 @@ FAULTS = [
     Fault(
         "late-commit",
         "a commit that comes after the response",
-        "template/app/core/dependencies.py.jinja",
+        "template/app/core/dependencies.py",
         'Depends(get_write_session, scope="function")',
         "Depends(get_write_session)",
         runs(DEFAULT),
@@ -259,7 +259,7 @@ FAULTS = [
     Fault(
         "outage-is-500",
         "an outage of the database that is answered as a fault of the service",
-        "template/app/core/postgresql.py.jinja",
+        "template/app/core/postgresql.py",
         "OSError",
         "BufferError",
         runs(DEFAULT),
@@ -268,7 +268,7 @@ FAULTS = [
     Fault(
         "stale-cache",
         "a cache that keeps what a commit changed",
-        "template/app/core/dependencies.py.jinja",
+        "template/app/core/dependencies.py",
         "cache.follow(session)",
         "_ = cache",
         runs(CACHED),
@@ -277,7 +277,7 @@ FAULTS = [
     Fault(
         "lost-job",
         "a job that nobody does after its worker was killed",
-        "template/app/core/worker.py.jinja",
+        "template/app/core/worker.py",
         "for task in Task.known:\n            if found",
         "for task in Task.known[:0]:\n            if found",
         runs(CELERY),
@@ -286,7 +286,7 @@ FAULTS = [
     Fault(
         "hanging-test",
         "a test that hangs, which is ended and named",
-        "template/tests/test_budget.py.jinja",
+        "template/tests/test_budget.py",
         "",
         "\n\ndef test_that_hangs() -> None:\n    import threading  # noqa: PLC0415\n\n"
         "    threading.Event().wait()\n",
@@ -314,7 +314,7 @@ FAULTS = [
     Fault(
         "tests-in-image",
         "an image that has the tests in it",
-        "template/Dockerfile.jinja",
+        "template/Dockerfile",
         "COPY",
         "COPY tests tests\nCOPY",
         ["tests/test_container.py", "-k", "secret_gets_anywhere and not celery"],
@@ -323,7 +323,7 @@ FAULTS = [
     Fault(
         "uncovered",
         "a fault at run time of four answers together, which no covering service has",
-        "template/app/core/dependencies.py.jinja",
+        "template/app/core/dependencies.py",
         "    return tokens.read(token)\n",
         '{{ "    if token:\\n        raise Unauthenticated\\n" if sqlalchemy == "sync" and '
         'database == "postgresql" and redis_cache and cpu_jobs == "celery" }}'

@@ -152,10 +152,11 @@ def choices(question: Question) -> list[str | bool]:
 @cache
 def environment() -> Environment:
     """Return what renders the questions, as Copier has it."""
+    config = yaml.safe_load((TEMPLATE / "copier.yml").read_text("utf-8"))
     return Environment(  # noqa: S701 - renders no HTML
         loader=FileSystemLoader(TEMPLATE),
         extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"],
-        undefined=StrictUndefined,
+        **{**config["_envops"], "undefined": StrictUndefined},
     )
 
 

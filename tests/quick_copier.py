@@ -33,7 +33,12 @@ def quick_renders() -> Iterator[None]:
     def compile_once(
         self: Environment, source: str, name: str | None = None, *rest: object, **options: object
     ) -> CodeType:
-        syntax = (self.trim_blocks, self.lstrip_blocks, self.keep_trailing_newline)
+        syntax = (
+            self.block_start_string,
+            self.trim_blocks,
+            self.lstrip_blocks,
+            self.keep_trailing_newline,
+        )
         key = hashlib.sha256(repr((source, name, syntax)).encode()).hexdigest()
         if key not in _COMPILED:
             file = _FOLDER / key

@@ -62,7 +62,7 @@ def releases(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (core / "pages.py").unlink()
     edit(core, "bulkhead.py", at_start="# The template's first line.\n")
     (source / "template/app/domains/users/news.py").write_text('"""News."""\n')
-    edit(source, "template/.env.example.jinja", at_end="# Something new.\n#NEW_SETTING=1\n")
+    edit(source, "template/.env.example", at_end="# Something new.\n#NEW_SETTING=1\n")
     news = "\n## [9.0.0] - 2027-01-01\n\n### Added\n\n- A line of news.\n"
     edit(source, "CHANGELOG.md", at_end=news)
     commit(source, "Two")

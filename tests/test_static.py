@@ -2,6 +2,8 @@
 
 import ast
 import json
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -13,8 +15,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests import environments
-from tests.matrix import Answers, label, runtime_product
+from tests.matrix import FULLEST, Answers, label, runtime_product
 from tests.project import Project, execute
+from tests.sources import is_plain, python_sources
 
 DOCUMENTS = Path(__file__).parent / "documents.py"
 # Prints the distribution of each module, and what each distribution requires.
@@ -121,6 +124,37 @@ def imported(code: str) -> frozenset[str]:
         if isinstance(node, ast.ImportFrom) and node.module and not node.level
     ]
     return frozenset(name.partition(".")[0] for name in names) - sys.stdlib_module_names
+
+
+@pytest.mark.timeout(900)
+def test_plain_sources_are_python_to_every_tool(
+    template: Path,
+    services: Callable[[Answers], Project],
+    union: Path,
+    shared: Path,
+    tmp_path: Path,
+) -> None:
+    """Ruff and mypy read template/ as an editor does: async, with every part."""
+    read = tmp_path / "template"
+    shutil.copytree(template / "template", read)
+    service = services(FULLEST)
+    shutil.copy(service.folder / "pyproject.toml", read)
+    # Those of sync services alone are about threads, and wrong in async ones.
+    folders = [services(each).folder for each in runtime_product() if each["sqlalchemy"] == "async"]
+    plain = [
+        name
+        for name, text in python_sources(template).items()
+        if is_plain(text) and any((folder / name).exists() for folder in folders)
+    ]
+    # The rule has exceptions, each for a file of a part.
+    execute([str(union / "bin/ruff"), "check", "--no-cache", "--ignore=BLE001", *plain], read)
+    execute([str(union / "bin/ruff"), "format", "--check", "--no-cache", *plain], read)
+
+    cache_folder = environments.mypy_cache(service, union / "bin/python", shared)
+    mypy = [str(union / "bin/mypy"), "--cache-dir", str(cache_folder), "--no-error-summary"]
+    found = subprocess.run(mypy, cwd=read, capture_output=True, text=True, check=False)
+    assert not found.stderr
+    assert not [line for line in found.stdout.splitlines() if line.partition(":")[0] in plain]
 
 
 @pytest.mark.timeout(900)

@@ -1,0 +1,157 @@
+# {% from "includes/unasync.jinja" import unasync with context %}
+"""The dependencies of routes. One without I/O is `async def`: a plain function takes a thread."""
+
+# {% if sqlalchemy == "sync" %}
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+# {% else %}
+from collections.abc import AsyncIterator, Awaitable, Callable
+# {% endif %}
+from typing import Annotated, TypeVar, cast
+from uuid import UUID
+
+from fastapi import Depends, Header, Query, Request
+from fastapi.security import OAuth2PasswordBearer
+
+# {% if redis_cache %}
+from app.core.cache import Cache
+# {% endif %}
+# {% if cpu_jobs == "celery" %}
+from app.core.celery import CeleryQueue as Runner
+# {% endif %}
+from app.core.database import Database, ReadSession, WriteSession
+from app.core.errors import Unauthenticated
+# {% if cpu_jobs != "none" %}
+from app.core.jobs import JobRunner
+# {% endif %}
+from app.core.limiter import AttemptLimiter
+from app.core.pages import Cursors
+# {% if cpu_jobs == "process_pool" %}
+from app.core.process_pool import ProcessPool as Runner
+# {% endif %}
+from app.core.security import Caller, Passwords, Tokens
+# {% if redis_cache %}
+from app.core.shared_limiter import SharedAttemptLimiter
+# {% endif %}
+
+Component = TypeVar("Component")
+
+
+def component(kind: type[Component]) -> Callable[[Request], Awaitable[Component]]:
+    """A dependency that gives the application's own `kind`."""
+
+    async def get(request: Request) -> Component:
+        return cast(Component, request.app.state.components[kind])
+
+    return get
+
+
+CursorsDep = Annotated[Cursors, Depends(component(Cursors))]
+PasswordsDep = Annotated[Passwords, Depends(component(Passwords))]
+TokensDep = Annotated[Tokens, Depends(component(Tokens))]
+# {% if cpu_jobs != "none" %}
+JobRunnerDep = Annotated[JobRunner, Depends(component(Runner))]
+# {% endif %}
+# {% if redis_cache %}
+CacheDep = Annotated[Cache, Depends(component(Cache))]
+# For what may need no connection after all; with `reading` it waits for one when it does.
+IdleDatabaseDep = Annotated[Database, Depends(component(Database))]
+
+
+async def get_limiter(
+    cache: CacheDep, local: Annotated[AttemptLimiter, Depends(component(AttemptLimiter))]
+) -> SharedAttemptLimiter:
+    """The limiter that counts for all processes."""
+    return SharedAttemptLimiter(cache, local)
+
+
+LimiterDep = Annotated[SharedAttemptLimiter, Depends(get_limiter)]
+# {% else %}
+LimiterDep = Annotated[AttemptLimiter, Depends(component(AttemptLimiter))]
+# {% endif %}
+
+
+async def wait_to_hash(passwords: PasswordsDep) -> AsyncIterator[None]:
+    """A turn to hash a password."""
+    async with passwords.bulkhead.place():
+        yield
+
+
+# For routes that hash a password. Their session comes after it: it is not held while they wait.
+HASHING = Depends(wait_to_hash, scope="function")
+
+
+async def get_database(
+    database: Annotated[Database, Depends(component(Database))],
+) -> AsyncIterator[Database]:
+    """The database, once there is a connection for this request: nobody else waits for it."""
+    async with database.bulkhead.place():
+        yield database
+
+
+DatabaseDep = Annotated[Database, Depends(get_database, scope="function")]
+
+
+# {% call unasync() %}
+async def get_read_session(database: DatabaseDep) -> AsyncIterator[ReadSession]:
+    """A session for reading, closed before the response."""
+    async with database.read() as session:
+        yield session
+
+
+# {% if redis_cache %}
+async def get_write_session(database: DatabaseDep, cache: CacheDep) -> AsyncIterator[WriteSession]:
+    """The transaction of this request, committed before the response."""
+    async with database.write() as session:
+        cache.follow(session)
+        yield session
+# {% else %}
+async def get_write_session(database: DatabaseDep) -> AsyncIterator[WriteSession]:
+    """The transaction of this request, committed before the response."""
+    async with database.write() as session:
+        yield session
+# {% endif %}
+# {% endcall %}
+
+
+# One of them a request, never both: two connections each would starve the pool.
+ReadSessionDep = Annotated[ReadSession, Depends(get_read_session, scope="function")]
+WriteSessionDep = Annotated[WriteSession, Depends(get_write_session, scope="function")]
+
+
+_bearer = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/token", auto_error=False)
+
+
+async def get_caller(
+    tokens: TokensDep,
+    token: Annotated[str | None, Depends(_bearer)],
+) -> Caller:
+    """Who is calling, without a query; raises Unauthenticated."""
+    if token is None:
+        raise Unauthenticated
+    return tokens.read(token)
+
+
+CallerDep = Annotated[Caller, Depends(get_caller)]
+# For routes that any caller may use, whoever it is.
+SIGNED_IN = Depends(get_caller)
+
+
+async def get_client(request: Request) -> str:
+    """The address the request came from."""
+    return request.client.host if request.client else "unknown"
+
+
+ClientDep = Annotated[str, Depends(get_client)]
+
+
+async def get_after(
+    cursors: CursorsDep, cursor: Annotated[str | None, Query(max_length=100)] = None
+) -> UUID | None:
+    """The row behind which the page begins; raises InvalidCursor."""
+    return None if cursor is None else cursors.decode(cursor)
+
+
+AfterDep = Annotated[UUID | None, Depends(get_after)]
+Limit = Annotated[int, Query(ge=1, le=100)]
+IfMatch = Annotated[str | None, Header()]
+IfNoneMatch = Annotated[str | None, Header()]

@@ -1,0 +1,43 @@
+# {% from "includes/unasync.jinja" import unasync with context %}
+"""The HTTP interface of signing in."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form
+
+from app.core.dependencies import HASHING, ClientDep, LimiterDep, PasswordsDep, TokensDep
+from app.domains.auth.schemas import SignIn, Token
+from app.domains.auth.service import AuthService
+from app.domains.users.router import Reader
+
+router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
+
+SignInForm = Annotated[SignIn, Form()]
+
+
+async def count_attempt(
+    form: SignInForm, client: ClientDep, limiter: LimiterDep
+) -> AsyncIterator[None]:
+    """Refuse too many attempts before any of them costs a hash."""
+    async with limiter.attempt(client, form.username):
+        yield
+
+
+async def get_service(users: Reader, passwords: PasswordsDep, tokens: TokensDep) -> AuthService:
+    """The rules of signing in, on the session for reading."""
+    return AuthService(users, passwords, tokens)
+
+
+LIMITED = Depends(count_attempt, scope="function")
+Service = Annotated[AuthService, Depends(get_service)]
+
+
+# {% call unasync() %}
+@router.post("/token", dependencies=[LIMITED, HASHING])
+async def sign_in(form: SignInForm, client: ClientDep, service: Service) -> Token:
+    """Exchange an address and a password for a token."""
+    return await service.sign_in(form, client)
+
+
+# {% endcall %}

@@ -1,0 +1,36 @@
+# {% from "includes/unasync.jinja" import unasync with context %}
+"""The rules of signing in."""
+
+# {% call unasync() %}
+import structlog
+
+from app.core.security import Passwords, Tokens
+from app.domains.auth.errors import InvalidCredentials
+from app.domains.auth.schemas import SignIn, Token
+from app.domains.users.service import UserReader
+
+log = structlog.get_logger()
+
+
+class AuthService:
+    """Exchanges an address and a password for a token."""
+
+    def __init__(self, users: UserReader, passwords: Passwords, tokens: Tokens) -> None:
+        self._users = users
+        self._passwords = passwords
+        self._tokens = tokens
+
+    async def sign_in(self, form: SignIn, client: str) -> Token:
+        """A token; raises InvalidCredentials."""
+        user = await self._users.find(form.username)
+        stored = user.password_hash if user else None
+        valid = await self._passwords.verify(form.password, stored)
+        if user is None or not valid:
+            log.warning("sign_in_failed", client=client)
+            raise InvalidCredentials
+        log.info("signed_in", user_id=str(user.id), client=client)
+        token = self._tokens.issue(user.id)
+        return Token(access_token=token, expires_in=self._tokens.lifetime_seconds)
+
+
+# {% endcall %}

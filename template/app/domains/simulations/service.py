@@ -1,0 +1,65 @@
+# {% from "includes/unasync.jinja" import unasync with context %}
+"""The rules of simulations."""
+
+# {% call unasync() %}
+from uuid import UUID
+
+from app.core.job_queue import JobQueue
+from app.core.security import Caller
+from app.domains.simulations.errors import SimulationEnded, SimulationNotFound
+from app.domains.simulations.models import Simulation
+from app.domains.simulations.repository import SimulationRepository
+from app.domains.simulations.schemas import SimulationForm
+from app.domains.users.service import UserReader
+
+
+class SimulationReader:
+    """What may be asked about simulations: everybody sees their own."""
+
+    def __init__(self, simulations: SimulationRepository) -> None:
+        self._simulations = simulations
+
+    async def get(self, caller: Caller, key: UUID) -> Simulation:
+        """The caller's simulation; raises SimulationNotFound."""
+        simulation = await self._simulations.find(id=key, owner_id=caller.id)
+        if simulation is None:
+            raise SimulationNotFound
+        return simulation
+
+
+class SimulationService(SimulationReader):
+    """Handing simulations in, and calling them off."""
+
+    def __init__(
+        self,
+        simulations: SimulationRepository,
+        queue: JobQueue[Simulation],
+        users: UserReader,
+    ) -> None:
+        super().__init__(simulations)
+        self._queue = queue
+        self._users = users
+
+    async def submit(
+        self, caller: Caller, form: SimulationForm, idempotency_key: str | None
+    ) -> tuple[Simulation, bool]:
+        """A simulation that will be done, and whether it is a new one.
+
+        Raises KeyReused, TooManyJobs, BacklogFull, Unauthenticated.
+        """
+        await self._users.lock(caller)
+        new = Simulation(owner_id=caller.id, idempotency_key=idempotency_key, **form.model_dump())
+        simulation = await self._queue.submit(new)
+        return simulation, simulation is new
+
+    async def cancel(self, caller: Caller, key: UUID) -> None:
+        """Call it off; raises SimulationEnded, SimulationNotFound."""
+        simulation = await self._simulations.lock(key)
+        if simulation is None or simulation.owner_id != caller.id:
+            raise SimulationNotFound
+        cancelled = await self._queue.cancel(simulation)
+        if not cancelled:
+            raise SimulationEnded
+
+
+# {% endcall %}

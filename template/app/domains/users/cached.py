@@ -1,0 +1,35 @@
+# {% from "includes/unasync.jinja" import unasync with context %}
+"""Users, as the cache knows them."""
+
+# {% call unasync() %}
+from uuid import UUID
+
+from app.core.cache import Answer, Cache, Cached
+from app.core.database import Database
+from app.core.reading import reading
+from app.domains.users.errors import UserNotFound
+from app.domains.users.models import User
+from app.domains.users.repository import UserRepository
+from app.domains.users.schemas import Profile
+from app.domains.users.service import UserReader
+
+PROFILES = Cached(User, Profile, UserNotFound)
+
+
+class CachedUserReader:
+    """What may be asked about users, without the database if the cache knows."""
+
+    def __init__(self, cache: Cache, database: Database) -> None:
+        self._cache = cache
+        self._database = database
+
+    async def get(self, key: UUID) -> Answer:
+        """Any user's profile; raises UserNotFound."""
+        return await self._cache.read(PROFILES, key, self._load)
+
+    async def _load(self, key: UUID) -> User:
+        async with reading(self._database) as session:
+            return await UserReader(UserRepository(session)).get(key)
+
+
+# {% endcall %}

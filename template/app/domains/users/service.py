@@ -1,0 +1,91 @@
+# {% from "includes/unasync.jinja" import unasync with context %}
+"""The rules of users."""
+
+# {% call unasync() %}
+from collections.abc import Sequence
+from uuid import UUID
+
+from app.core.errors import PreconditionFailed, Unauthenticated
+from app.core.etags import etag, matches
+from app.core.security import Caller, Passwords
+from app.domains.users.errors import UserNotFound
+from app.domains.users.models import User
+from app.domains.users.repository import UserRepository
+from app.domains.users.schemas import Change, SignUp
+
+
+class UserReader:
+    """What may be asked about users."""
+
+    def __init__(self, users: UserRepository) -> None:
+        self._users = users
+
+    async def get(self, key: UUID) -> User:
+        """Any user; raises UserNotFound."""
+        user = await self._users.get(key)
+        if user is None:
+            raise UserNotFound
+        return user
+
+    async def get_own(self, caller: Caller) -> User:
+        """The caller; raises Unauthenticated for a token that outlived its user."""
+        user = await self._users.get(caller.id)
+        if user is None:
+            raise Unauthenticated
+        return user
+
+    async def find(self, email: str) -> User | None:
+        """The user with this address, in lower case."""
+        return await self._users.find(email=email)
+
+    async def page(self, after: UUID | None, limit: int) -> Sequence[User]:
+        """Users in the order in which they signed up."""
+        return await self._users.page(after, limit)
+
+    async def lock(self, caller: Caller) -> User:
+        """The caller, kept from others until the end of the transaction; raises Unauthenticated."""
+        user = await self._users.lock(caller.id)
+        if user is None:
+            raise Unauthenticated
+        return user
+
+
+class UserService(UserReader):
+    """What users may do to themselves."""
+
+    def __init__(self, users: UserRepository, passwords: Passwords) -> None:
+        super().__init__(users)
+        self._passwords = passwords
+
+    async def sign_up(self, form: SignUp) -> User:
+        """A new user; raises AddressTaken."""
+        password_hash = await self._passwords.hash(form.password)
+        user = User(email=form.email, name=form.name, password_hash=password_hash)
+        await self._users.add(user)
+        return user
+
+    async def change(self, caller: Caller, change: Change, if_match: str | None) -> User:
+        """Change the caller; raises AddressTaken, PreconditionFailed, Unauthenticated."""
+        values = change.model_dump(exclude_none=True, exclude={"password"})
+        if change.password is not None:
+            values["password_hash"] = await self._passwords.hash(change.password)
+        user = await self._lock_version(caller, if_match)
+        for name, value in values.items():
+            setattr(user, name, value)
+        await self._users.flush()
+        return user
+
+    async def delete(self, caller: Caller, if_match: str | None) -> None:
+        """Delete the caller; raises PreconditionFailed, Unauthenticated."""
+        user = await self._lock_version(caller, if_match)
+        await self._users.delete(user)
+
+    async def _lock_version(self, caller: Caller, if_match: str | None) -> User:
+        # Locked before it is compared: whoever else changes it waits, and then sees our version.
+        user = await self.lock(caller)
+        if if_match is not None and not matches(if_match, etag(user)):
+            raise PreconditionFailed
+        return user
+
+
+# {% endcall %}

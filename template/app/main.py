@@ -1,0 +1,79 @@
+"""The composition root: everything meets here, and nothing imports it."""
+
+from fastapi import FastAPI
+
+from app import DESCRIPTION, NAME
+from app.api import api
+from app.core import health
+from app.core.limiter import AttemptLimiter
+from app.core.logging import configure_logging
+from app.core.middleware import (
+    BodyLimitMiddleware,
+    CorsMiddleware,
+    ErrorMiddleware,
+    RequestMiddleware,
+)
+from app.core.pages import Cursors
+from app.core.problems import Service, install_handlers
+from app.core.security import Passwords, Tokens
+from app.lifespan import lifespan
+from app.settings import Settings, load_settings
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the service from its settings, by default those of the environment."""
+    settings = settings or load_settings()
+    configure_logging(settings)
+    app = Service(
+        title=NAME,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        openapi_url="/openapi.json" if settings.show_docs else None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: "_".join([*map(str, route.tags), route.name]),
+        # A redirect would be built from the request's Host header.
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    # What a server says that is about to stop: no more requests, and no more on this connection.
+    app.state.ready = True
+    app.state.draining = False
+    app.state.components = {
+        component: component(settings)
+        for component in (
+            AttemptLimiter,
+            Cursors,
+            Passwords,
+            Tokens,
+            # Your own.
+        )
+    }
+    app.include_router(health.router)
+    app.include_router(api())
+    install_handlers(app)
+    _add_middleware(app, settings)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """Add from the inside out: what is added last sees a request first."""
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
+    # Your own.
+    app.add_middleware(ErrorMiddleware)
+    # Around all that answers, so that errors carry its headers too.
+    app.add_middleware(
+        CorsMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_headers=[
+            "Authorization",
+            # {% if cpu_jobs != "none" %}
+            "Idempotency-Key",
+            # {% endif %}
+            "If-Match",
+            "If-None-Match",
+            "X-Request-ID",
+        ],
+        expose_headers=["ETag", "Location", "Retry-After", "X-Request-ID"],
+    )
+    app.add_middleware(RequestMiddleware, secure=settings.environment == "production")

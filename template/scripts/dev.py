@@ -1,0 +1,172 @@
+"""Run the service, or a command, beside the servers that it needs.
+
+python -m scripts.dev            migrate, then serve and reload (`poe dev`)
+python -m scripts.dev COMMAND    run a command with the same settings (`poe migrate`)
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+import uvicorn
+from dotenv import dotenv_values
+
+from app.core.server import server_config
+from app.settings import Settings, SettingsError, load_settings
+# {% if database == "postgresql" %}
+from scripts.postgres import postgres
+# {% endif %}
+# {% if redis_cache or cpu_jobs == "celery" %}
+from scripts.redis import redis
+# {% endif %}
+# {% if database == "sqlite" %}
+from scripts.sqlite import sqlite
+# {% endif %}
+
+LOCAL = Path(__file__).parent.parent / ".local"
+
+# {% if cpu_jobs == "celery" %}
+
+def broker(folder: Path) -> AbstractContextManager[str]:
+    """A Redis for messages alone: what runs short of memory must not forget them."""
+    return redis(folder)
+
+
+# {% endif %}
+# What to start for a setting that is not set.
+SERVERS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
+    # {% if database == "postgresql" %}
+    "DATABASE_URL": postgres,
+    # {% else %}
+    "DATABASE_URL": sqlite,
+    # {% endif %}
+    # {% if redis_cache %}
+    "REDIS_URL": redis,
+    # {% endif %}
+    # {% if cpu_jobs == "celery" %}
+    "BROKER_URL": broker,
+    # {% endif %}
+    # Your own.
+}
+
+# {% if cpu_jobs == "celery" %}
+# What runs beside the service; the worker begins anew with each change of the code, as it does.
+WORKER = "celery --app app.worker worker --without-gossip --without-mingle"
+BESIDE = (
+    ["watchfiles", "--filter", "python", WORKER, "app"],
+    ["celery", "--app", "app.worker", "beat"],
+)
+
+# {% endif %}
+
+def main(command: list[str]) -> int:
+    """Run the command, or else the service, and what it needs; gives the exit code."""
+    given = given_settings()
+    os.environ["ENVIRONMENT"] = given.get("ENVIRONMENT", "development")
+    missing = [setting for setting in SERVERS if setting not in given]
+    if os.environ["ENVIRONMENT"] == "production":
+        missing = []  # A forgotten database must not be replaced by an empty one.
+    with servers(LOCAL, missing) as started:
+        os.environ.update(started)
+        if command:
+            return run(command)
+        for setting, url in started.items():
+            print(f"{setting}={url}")
+        serve(load_settings())
+    return 0
+
+
+def given_settings() -> dict[str, str]:
+    """What `.env` and the environment say, the environment last."""
+    sources = (dotenv_values(".env"), os.environ)
+    return {name.upper(): value for each in sources for name, value in each.items() if value}
+
+
+@contextmanager
+def servers(folder: Path, settings: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Start the servers of these settings, each in a folder of its own; gives their URLs."""
+    urls = {}
+    with ExitStack() as stack:
+        for setting in settings:
+            server = SERVERS[setting]
+            try:
+                urls[setting] = stack.enter_context(server(folder / server.__name__))
+            except (OSError, RuntimeError) as error:
+                sys.exit(f"{setting} is not set, and its own server does not start: {error}")
+        yield urls
+
+
+def run(command: list[str]) -> int:
+    """Run a command to its end; gives its exit code as a shell would."""
+    if not shutil.which(command[0]):
+        sys.exit(f"There is no command {command[0]}.")
+    with subprocess.Popen(command) as process:
+        # The terminal sends Ctrl-C to the command too, which decides what it means.
+        interrupt = signal.signal(signal.SIGINT, lambda *_: None)
+        terminate = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        code = process.wait()
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, terminate)
+    return code if code >= 0 else 128 - code
+
+
+def serve(settings: Settings) -> None:
+    """Migrate, then serve until Ctrl-C, reading the code again whenever it changes."""
+    if settings.environment == "production":
+        sys.exit("This migrates and reloads: in production, serve with `poe serve`.")
+    url = free_address(settings.host, settings.port)
+    # Here, because no command should wait for it.
+    from alembic.config import main as alembic  # noqa: PLC0415
+
+    alembic(["upgrade", "head"])
+    print(f"Serving {url}", flush=True)
+    if settings.show_docs:
+        print(f"Docs at {url}/docs", flush=True)
+# {% if cpu_jobs == "celery" %}
+    with ExitStack() as stack:
+        for command in BESIDE:
+            process = stack.enter_context(subprocess.Popen(command))
+            stack.callback(process.terminate)
+        serve_and_reload(settings)
+
+
+def serve_and_reload(settings: Settings) -> None:
+    """Serve until Ctrl-C, reading the code again whenever it changes."""
+# {% endif %}
+    uvicorn.run(
+        "app.main:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        reload=True,
+        reload_dirs=["app"],
+        **server_config(settings),
+    )
+
+
+def free_address(host: str, port: int) -> str:
+    """The address as a URL, if nothing listens there."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as server:
+        # As uvicorn does it: what the last run left half closed is no obstacle.
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind((host, port))
+        except OSError as error:
+            sys.exit(f"Cannot serve on {host}:{port} ({error.strerror}): set PORT to a free port.")
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except SettingsError as error:
+        sys.exit(str(error))

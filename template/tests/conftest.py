@@ -1,0 +1,112 @@
+# {% from "includes/unasync.jinja" import unasync with context %}
+"""Fixtures that every test may use, and the servers behind them."""
+
+# {% call unasync() %}
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+
+import pytest
+from fastapi import FastAPI
+
+from app.core.database import Database
+from app.main import create_app
+from app.settings import Settings
+from tests import databases, servers
+from tests.accounts import Account, sign_up
+from tests.client import Client, serve
+from tests.settings import make_settings
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the servers before the processes that run tests, which inherit the environment."""
+    config = session.config
+    if not config.option.collectonly and not hasattr(config, "workerinput"):
+        stack = ExitStack()
+        config.add_cleanup(stack.close)
+        stack.enter_context(servers.environment())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the task that runs the tests which this one leaves out."""
+    config = terminalreporter.config
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    if config.getini("testpaths") == ["tests/live"]:
+        terminalreporter.line("Not run here: the other tests, which `poe test` runs.")
+    elif "tests/live" in (config.option.ignore or []):
+        terminalreporter.line("Not run here: tests/live, which `poe test-live` runs.")
+
+
+@pytest.fixture(scope="session")
+def server() -> str:
+    """URL of the server that has the tests' databases."""
+    return os.environ["DATABASE_URL"]
+
+
+@pytest.fixture(scope="session")
+def database_url(server: str) -> Iterator[str]:
+    """URL of a database whose tests are rolled back: it is empty for each test."""
+    with databases.database(server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def lasting_url(server: str) -> Iterator[str]:
+    """URL of a database whose tests commit: each finds the rows of those before it."""
+    with databases.database(server) as url:
+        yield url
+
+
+@pytest.fixture
+def settings(database_url: str, request: pytest.FixtureRequest) -> Settings:
+    """Settings of the application under test; parametrize this fixture to change some."""
+    return make_settings(database_url, **getattr(request, "param", {}))
+
+
+@pytest.fixture
+def app(settings: Settings) -> FastAPI:
+    """Application of this test alone, which may add routes."""
+    return create_app(settings)
+
+# {% if sqlalchemy == "async" %}
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Event loop that the service runs on."""
+    return "asyncio"
+
+# {% endif %}
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[Client]:
+    """Client of the application, in one transaction that is rolled back."""
+    async with serve(app) as client:
+        database = app.state.components[Database]
+        async with database.engine.connect() as connection:
+            transaction = await connection.begin()
+            options = {"bind": connection, "join_transaction_mode": "create_savepoint"}
+            database.read_sessions.configure(**options)
+            database.write_sessions.configure(**options)
+            yield client
+            await transaction.rollback()
+
+
+@pytest.fixture
+async def lasting_client(lasting_url: str) -> AsyncIterator[Client]:
+    """Client whose requests commit."""
+    async with serve(create_app(make_settings(lasting_url))) as client:
+        yield client
+
+
+@pytest.fixture
+async def ann(client: Client) -> Account:
+    """User who signed up and in."""
+    return await sign_up(client, "Ann")
+
+
+@pytest.fixture
+async def bob(client: Client) -> Account:
+    """Another user."""
+    return await sign_up(client, "Bob")
+# {% endcall %}

@@ -1,0 +1,109 @@
+"""The service as a process of its own."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+
+from tests.settings import PATIENCE
+
+ROOT = Path(__file__).parent.parent.parent
+# The command of `poe serve`, from any folder.
+SERVE = [sys.executable, "-m", "app"]
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass(frozen=True)
+class Service:
+    """Running process of the service, its URL and its log."""
+
+    url: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Return the events of its log."""
+        return read_log(self.log)
+
+    def get(self, path: str, **headers: str) -> httpx2.Response:
+        """Send a request on a connection of its own."""
+        return httpx2.get(f"{self.url}{path}", headers=headers, timeout=60)
+
+    def sign_up(self) -> dict[str, str]:
+        """Sign a new user up and in; return the headers that authenticate."""
+        form = {"email": f"{uuid4().hex}@example.com", "name": "Ann", "password": PASSWORD}
+        credentials = {"username": form["email"], "password": PASSWORD}
+        with httpx2.Client(base_url=self.url, timeout=60) as http:
+            http.post("/api/v1/users", json=form).raise_for_status()
+            token = http.post("/api/v1/auth/token", data=credentials).raise_for_status().json()
+        return {"Authorization": f"Bearer {token['access_token']}"}
+
+
+def read_log(log: Path) -> list[dict[str, Any]]:
+    """Return the events of a log, without a last line that is still being written."""
+    lines = log.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
+
+
+def production(database_url: str, **settings: str) -> dict[str, str]:
+    """Return the environment of a production process, with which a hash takes a millisecond."""
+    return {
+        **os.environ,
+        **PATIENCE,
+        "DATABASE_URL": database_url,
+        "ENVIRONMENT": "production",
+        "PASSWORD_HASH_MEMORY_KIB": "32",
+        "PYTHONPATH": str(ROOT),
+        "SECRET_KEY": "a secret of production " * 2,
+        # No proxy has to notice the stop.
+        "SHUTDOWN_DELAY_SECONDS": "0",
+        "SIGN_IN_ATTEMPTS_PER_ADDRESS": "100000",
+        "SIGN_IN_ATTEMPTS_PER_CLIENT": "100000",
+        # {% if server == "gunicorn" %}
+        "WEB_CONCURRENCY": "1",
+        # {% endif %}
+        **settings,
+    }
+
+
+@contextmanager
+def running(database_url: str, **settings: str) -> Iterator[Service]:
+    """Start the service by its own command; stop it by SIGTERM."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = production(database_url, PORT=str(port), **settings)
+    # Another folder than the project's, whose `.env` is the developer's.
+    with TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
+        process = subprocess.Popen(SERVE, cwd=folder, env=environment, stdout=log, stderr=log)
+        service = Service(f"http://127.0.0.1:{port}", Path(log.name), process)
+        try:
+            _wait(service)
+            yield service
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+
+
+def _wait(service: Service) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and service.process.poll() is None:
+        with suppress(httpx2.TransportError):
+            service.get("/livez")
+            return
+        time.sleep(0.05)
+    raise RuntimeError(service.log.read_text())

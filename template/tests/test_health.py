@@ -1,0 +1,61 @@
+# {% from "includes/unasync.jinja" import unasync with context %}
+"""Whether the process says how it is."""
+
+from anyio import sleep_forever
+from fastapi import FastAPI
+
+from app.core.resources import Resource
+from tests.client import Client
+
+
+class Stuck(Resource):
+    """A resource that never answers."""
+
+    async def check(self) -> None:
+        """Wait for ever."""
+        await sleep_forever()
+
+
+class Broken(Resource):
+    """A resource that says too much."""
+
+    async def check(self) -> None:
+        """Fail, with a secret in the message."""
+        raise RuntimeError("cannot reach me:hunter2@host")
+
+
+class Spare(Broken):
+    """A resource that nobody needs."""
+
+    optional = True
+
+
+# {% call unasync() %}
+async def test_alive_and_ready(client: Client) -> None:
+    alive = await client.get("/livez")
+    ready = await client.get("/readyz")
+    assert alive.json() == {"status": "alive"}
+    assert ready.json()["status"] == "ready"
+    assert ready.json()["resources"]["database"] == "up"
+    assert set(ready.json()["resources"].values()) == {"up"}
+
+
+async def test_ready_without_what_is_optional(client: Client, app: FastAPI) -> None:
+    app.state.components[Spare] = Spare(app.state.settings)
+    ready = await client.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["resources"]["spare"] == "degraded"
+
+
+async def test_not_ready_names_what_is_down(client: Client, app: FastAPI) -> None:
+    app.state.settings = app.state.settings.model_copy(update={"readiness_timeout_seconds": 1})
+    app.state.components |= {kind: kind(app.state.settings) for kind in (Stuck, Broken)}
+    ready = await client.get("/readyz")
+    alive = await client.get("/livez")
+    assert (ready.status_code, alive.status_code) == (503, 200)
+    assert ready.json()["detail"] == "Down: broken, stuck."
+    assert ready.headers["Retry-After"] == "1"
+    assert "hunter2" not in ready.text
+
+
+# {% endcall %}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from app.core.logging import logging_config
+from app.core.serving.processes import web_processes
 from app.settings import SettingsError, load_settings
 
 try:
@@ -14,9 +15,9 @@ except SettingsError as error:
     sys.exit(str(error))
 
 wsgi_app = "app.main:create_app()"
-worker_class = "app.core.gunicorn.Worker"
+worker_class = "app.core.serving.gunicorn.Worker"
 # No more than there are CPUs: an event loop never waits, so a second one has nothing to do.
-workers = settings.web_concurrency
+workers = web_processes(settings)
 host = f"[{settings.host}]" if ":" in settings.host else settings.host
 bind = f"{host}:{settings.port}"
 

@@ -74,7 +74,7 @@ FAULTS = [
     Fault(
         "unformatted",
         "code that ruff would format",
-        "template/app/core/gunicorn.py",
+        "template/app/core/serving/gunicorn.py",
         "CONFIG_KWARGS = server_config(load_settings())",
         "CONFIG_KWARGS = server_config( load_settings())",
         CLEAN,
@@ -102,8 +102,8 @@ FAULTS = [
         "misspelt-path",
         "a path in _exclude that does not exist",
         "copier.yml",
-        "/app/core/gunicorn.py'",
-        "/app/core/gunicorns.py'",
+        "/app/core/serving/gunicorn.py'",
+        "/app/core/serving/gunicorns.py'",
         ["tests/test_render.py", "-k", "owned_path"],
         "gunicorns",
     ),
@@ -120,9 +120,8 @@ FAULTS = [
         "missing-import",
         "an import that is missing in one combination",
         "template/app/lifespan.py",
-        '# {% if cpu_jobs == "process_pool" %}\nfrom app.core.process_pool',
-        '# {% if cpu_jobs == "process_pool" and sqlalchemy == "async" %}\n'
-        "from app.core.process_pool",
+        '# {% if cpu_jobs != "none" %}\nfrom app.core.jobs.runner',
+        '# {% if cpu_jobs != "none" and sqlalchemy == "async" %}\nfrom app.core.jobs.runner',
         CLEAN,
         "F821",
     ),
@@ -140,9 +139,9 @@ FAULTS = [
         "broken-contract",
         "an import against the layers, in one part",
         "template/app/domains/users/cached.py",
-        "from app.core.cache import",
+        "from app.core.cache.store import",
         "from app.domains.users.router import router as _router  # noqa: F401\n"
-        "from app.core.cache import",
+        "from app.core.cache.store import",
         [f"{STATIC}[{CACHED}]"],
         "BROKEN",
     ),
@@ -168,7 +167,7 @@ FAULTS = [
     Fault(
         "fails-at-import",
         "a module that raises when it is imported, in two answers together",
-        "template/app/core/threads.py",
+        "template/app/core/cache/threads.py",
         '"""',
         'assert not __debug__\n"""',
         ["tests/test_static.py", "-k", "same_interface"],
@@ -250,7 +249,7 @@ FAULTS = [
     Fault(
         "text-with-nul",
         "a NUL in a text, which PostgreSQL refuses",
-        "template/app/core/schemas.py",
+        "template/app/core/http/schemas.py",
         "[\\x00-\\x1f",
         "[\\x01-\\x1f",
         runs(DEFAULT),
@@ -259,7 +258,7 @@ FAULTS = [
     Fault(
         "outage-is-500",
         "an outage of the database that is answered as a fault of the service",
-        "template/app/core/postgresql.py",
+        "template/app/core/database/postgresql.py",
         "OSError",
         "BufferError",
         runs(DEFAULT),
@@ -277,7 +276,7 @@ FAULTS = [
     Fault(
         "lost-job",
         "a job that nobody does after its worker was killed",
-        "template/app/core/worker.py",
+        "template/app/core/jobs/worker.py",
         "for task in Task.known:\n            if found",
         "for task in Task.known[:0]:\n            if found",
         runs(CELERY),
@@ -286,7 +285,7 @@ FAULTS = [
     Fault(
         "hanging-test",
         "a test that hangs, which is ended and named",
-        "template/tests/test_budget.py",
+        "template/tests/core/database/test_budget.py",
         "",
         "\n\ndef test_that_hangs() -> None:\n    import threading  # noqa: PLC0415\n\n"
         "    threading.Event().wait()\n",

@@ -250,7 +250,8 @@ def test_custom_numbers_are_the_defaults_of_settings(render: Callable[[Answers],
     }
     files = render({"gunicorn_settings": "custom", **numbers}).files()
     shown = set(re.findall(r"^#[A-Z_]+=(\d+)$", files[".env.example"], re.MULTILINE))
-    defaults = set(re.findall(r"default=(\d+)", files["app/settings.py"]))
+    parts = "".join(text for name, text in files.items() if name.startswith("app/settings_parts/"))
+    defaults = set(re.findall(r"(?:default| )=(?: )?(\d+)", parts))
     used = {str(number) for name, number in numbers.items() if name != "stop_grace"}
     assert used <= shown
     assert used <= defaults

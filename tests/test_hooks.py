@@ -57,9 +57,9 @@ def releases(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     commit(source, "One")
     git(source, "tag", "v0.1.0")
     core = source / "template/app/core"
-    (core / "etags.py").rename(core / "conditions.py")
+    (core / "http/etags.py").rename(core / "conditions.py")
     edit(core, "conditions.py", at_end="# New.\n")
-    (core / "pages.py").unlink()
+    (core / "http/pagination.py").unlink()
     edit(core, "bulkhead.py", at_start="# The template's first line.\n")
     (source / "template/app/domains/users/news.py").write_text('"""News."""\n')
     edit(source, "template/.env.example", at_end="# Something new.\n#NEW_SETTING=1\n")
@@ -124,14 +124,14 @@ def test_an_update_without_edits_is_as_fresh(
 
 
 def test_edits_follow_a_file_that_is_renamed(service: Project) -> None:
-    edit(service.folder, "app/core/etags.py", at_start="# Mine.\n")
+    edit(service.folder, "app/core/http/etags.py", at_start="# Mine.\n")
     commit(service.folder, "Edit")
     printed = update(service.folder)
     moved = (service.folder / "app/core/conditions.py").read_text()
     assert moved.startswith("# Mine.\n")
     assert moved.endswith("# New.\n")
-    assert not (service.folder / "app/core/etags.py").exists()
-    assert "app/core/etags.py -> app/core/conditions.py" in printed
+    assert not (service.folder / "app/core/http/etags.py").exists()
+    assert "app/core/http/etags.py -> app/core/conditions.py" in printed
 
 
 def test_edits_follow_into_a_folder_that_was_deleted(
@@ -155,13 +155,13 @@ def test_edits_follow_into_a_folder_that_was_deleted(
 
 
 def test_edits_of_a_file_that_is_dropped_are_kept_beside(service: Project) -> None:
-    edit(service.folder, "app/core/pages.py", at_start="# Mine.\n")
-    edited = (service.folder / "app/core/pages.py").read_bytes()
+    edit(service.folder, "app/core/http/pagination.py", at_start="# Mine.\n")
+    edited = (service.folder / "app/core/http/pagination.py").read_bytes()
     commit(service.folder, "Edit")
-    with pytest.raises(CommandError, match=r"app/core/pages\.py\.kept"):
+    with pytest.raises(CommandError, match=r"app/core/http/pagination\.py\.kept"):
         update(service.folder)
-    assert not (service.folder / "app/core/pages.py").exists()
-    assert (service.folder / "app/core/pages.py.kept").read_bytes() == edited
+    assert not (service.folder / "app/core/http/pagination.py").exists()
+    assert (service.folder / "app/core/http/pagination.py.kept").read_bytes() == edited
 
 
 def test_edits_of_a_part_that_is_switched_off_are_kept_beside(
@@ -169,11 +169,11 @@ def test_edits_of_a_part_that_is_switched_off_are_kept_beside(
 ) -> None:
     service = copy(releases, tmp_path / "service", "--vcs-ref=v0.1.0", "--data=redis_cache=true")
     git(service.folder, "init", "--quiet")
-    edit(service.folder, "app/core/cache.py", at_end="# Mine.\n")
+    edit(service.folder, "app/core/cache/store.py", at_end="# Mine.\n")
     commit(service.folder, "Start")
-    with pytest.raises(CommandError, match=r"app/core/cache\.py\.kept"):
+    with pytest.raises(CommandError, match=r"app/core/cache/store\.py\.kept"):
         update(service.folder, "redis_cache=false")
-    assert (service.folder / "app/core/cache.py.kept").read_text().endswith("# Mine.\n")
+    assert (service.folder / "app/core/cache/store.py.kept").read_text().endswith("# Mine.\n")
 
 
 def test_a_revision_stays_though_its_part_is_switched_off(releases: Path, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_two_revisions_after_one_are_named(service: Project) -> None:
 
 def test_what_was_deleted_stays_deleted(service: Project) -> None:
     shutil.rmtree(service.folder / "app/domains/users")
-    (service.folder / "app/core/etags.py").unlink()
+    (service.folder / "app/core/http/etags.py").unlink()
     commit(service.folder, "Delete")
     printed = update(service.folder)
     assert not (service.folder / "app/domains/users").exists()
@@ -248,7 +248,7 @@ def test_a_service_in_a_folder_of_a_bigger_repository(releases: Path, tmp_path: 
     (repository / "README.md").write_text("Ours.\n")
     service = copy(releases, repository / "services/one", "--vcs-ref=v0.1.0")
     git(repository, "init", "--quiet")
-    edit(service.folder, "app/core/etags.py", at_start="# Mine.\n")
+    edit(service.folder, "app/core/http/etags.py", at_start="# Mine.\n")
     commit(repository, "Start")
     (repository / "untracked.txt").write_text("Somebody's work.\n")
     before = contents(repository)
@@ -316,7 +316,7 @@ def killed(service: Project, at: str, by: signal.Signals, *arguments: str) -> st
 
 @pytest.mark.parametrize("written", [0, 1, 3])
 def test_one_that_is_killed_can_be_undone(service: Project, written: int) -> None:
-    edit(service.folder, "app/core/etags.py", at_start="# Mine.\n")
+    edit(service.folder, "app/core/http/etags.py", at_start="# Mine.\n")
     commit(service.folder, "Edit")
     before = contents(service.folder)
     program = [sys.executable, "-c", KILLED.format(written=written)]
@@ -356,7 +356,7 @@ def test_one_that_leaves_a_service_that_does_not_work_says_so(service: Project) 
     commit(service.folder, "Lock")
     with pytest.raises(CommandError, match=r"These do not pass:\n    uv run poe check\n") as error:
         service.run("uv", "run", "poe", "update", COPIER=COPIER, **USER)
-    assert "app.core.etags" in str(error.value)
+    assert "app.core.http.etags" in str(error.value)
     assert "uv run poe update --abort" in str(error.value)
 
 
@@ -374,16 +374,16 @@ def test_edits_survive_to_the_byte(service: Project) -> None:
     """What is no text, or odd text, and what this user's Git would do to it."""
     odd = {
         "renovate.json": b"\x00\xff",
-        "app/core/server.py": b"# caf\xe9\n",
+        "app/core/serving/server.py": b"# caf\xe9\n",
         "app/core/errors.py": b"# trailing \t \n",
         "app/main.py": "# Ours\n".encode("utf-16"),
         "mine.bin": b"\x00\r\n\xff",
     }
     for path, text in odd.items():
         (service.folder / path).write_bytes(text)
-    (service.folder / "app/core/schemas.py").unlink()
-    (service.folder / "app/core/schemas.py").symlink_to("server.py")
-    (service.folder / "app/core/etags.py").chmod(0o755)
+    (service.folder / "app/core/http/schemas.py").unlink()
+    (service.folder / "app/core/http/schemas.py").symlink_to("server.py")
+    (service.folder / "app/core/http/etags.py").chmod(0o755)
     attributes = service.folder / ".git/info/attributes"
     attributes.write_text("*.py -diff -text\n* -text\n")
     git(service.folder, "config", "apply.whitespace", "error")
@@ -391,7 +391,7 @@ def test_edits_survive_to_the_byte(service: Project) -> None:
     commit(service.folder, "Odd")
     update(service.folder)
     assert {path: (service.folder / path).read_bytes() for path in odd} == odd
-    assert (service.folder / "app/core/schemas.py").readlink() == Path("server.py")
+    assert (service.folder / "app/core/http/schemas.py").readlink() == Path("server.py")
     assert (service.folder / "app/core/conditions.py").stat().st_mode & 0o111 == 0o111
 
 
@@ -476,7 +476,7 @@ def test_two_services_of_one_repository(releases: Path, tmp_path: Path) -> None:
     git(repository, "init", "--quiet", "--initial-branch=main")
     commit(repository, "Start")
     edit(repository, "two/README.md", at_end="Mine.\n")
-    (repository / "two/app/core/etags.py").unlink()
+    (repository / "two/app/core/http/etags.py").unlink()
     before = contents(repository)
 
     update(folders[0])
@@ -485,7 +485,7 @@ def test_two_services_of_one_repository(releases: Path, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="The update of another service is under way"):
         update(folders[1])
     edit(repository, "two/README.md", at_end="Mine.\n")
-    (repository / "two/app/core/etags.py").unlink()
+    (repository / "two/app/core/http/etags.py").unlink()
     update(folders[0], "--abort")
     assert contents(repository) == before
 
@@ -566,15 +566,15 @@ def test_the_doctor_names_what_differs(service: Project) -> None:
     printed = doctor(service.folder, "--exit-code")
     assert "files are as v0.1.0 renders them." in printed
     assert "The newest version is v0.2.0" in printed
-    edit(service.folder, "app/core/etags.py", at_start="# Mine.\n")
-    (service.folder / "app/core/pages.py").unlink()
+    edit(service.folder, "app/core/http/etags.py", at_start="# Mine.\n")
+    (service.folder / "app/core/http/pagination.py").unlink()
     edit(service.folder, "README.md", at_end="Mine.\n")
     edit(service.folder, "app/settings.py", at_end="# Mine.\n")
     printed = doctor(service.folder)
     assert printed.startswith(
         "The template's:\n"
-        "    +1 -0      app/core/etags.py\n"
-        "    deleted    app/core/pages.py\n"
+        "    +1 -0      app/core/http/etags.py\n"
+        "    deleted    app/core/http/pagination.py\n"
         "Shared: yours is what stands at `# Your own.`:\n"
         "    +1 -0      app/settings.py\n"
         "Yours: an example, to be changed:\n"

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from app.core.serving.processes import web_processes
 from app.settings import SettingsError, load_settings
 
 CONFIG = Path(__file__).parent.parent / "gunicorn.conf.py"
@@ -17,7 +18,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(str(error))
     # Gunicorn reads it by itself too, and does not take an empty one.
-    os.environ["WEB_CONCURRENCY"] = str(settings.web_concurrency)
+    os.environ["WEB_CONCURRENCY"] = str(web_processes(settings))
     command = [sys.executable, "-m", "gunicorn", "--config", str(CONFIG)]
     os.execv(sys.executable, command)  # noqa: S606 - our own
 # {% else %}
@@ -25,7 +26,7 @@ import sys
 
 import uvicorn
 
-from app.core.server import Server, server_config
+from app.core.serving.server import Server, server_config
 from app.main import create_app
 from app.settings import SettingsError, load_settings
 

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from app import domains
-from app.core.problems import PROBLEMS
+from app.core.http.problems import PROBLEMS
 
 
 def api() -> APIRouter:

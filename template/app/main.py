@@ -4,18 +4,19 @@ from fastapi import FastAPI
 
 from app import DESCRIPTION, NAME
 from app.api import api
-from app.core import health
-from app.core.limiter import AttemptLimiter
-from app.core.logging import configure_logging
-from app.core.middleware import (
+from app.core.http import health
+from app.core.http.middleware import (
     BodyLimitMiddleware,
     CorsMiddleware,
     ErrorMiddleware,
     RequestMiddleware,
 )
-from app.core.pages import Cursors
-from app.core.problems import Service, install_handlers
-from app.core.security import Passwords, Tokens
+from app.core.http.pagination import Cursors
+from app.core.http.problems import Service, install_handlers
+from app.core.logging import configure_logging
+from app.core.security.passwords import Passwords
+from app.core.security.rate_limit import AttemptLimiter
+from app.core.security.tokens import Tokens
 from app.lifespan import lifespan
 from app.settings import Settings, load_settings
 

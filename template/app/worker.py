@@ -22,9 +22,9 @@ from celery.signals import (
 )
 
 from app import domains
-from app.core.celery import RUN, SWEEP, build_celery
+from app.core.jobs.celery import RUN, SWEEP, build_celery
+from app.core.jobs.worker import Worker
 from app.core.logging import configure_logging
-from app.core.worker import Worker
 from app.settings import load_settings
 
 # Touched whenever this worker has told the broker that it lives, or beat has had the queue swept:

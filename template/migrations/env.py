@@ -6,12 +6,12 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from app import domains
-from app.core.database import run_migrations
-from app.core.logging import configure_logging
+from app.core.database.engine import run_migrations
 # {% if database == "postgresql" %}
-from app.core.migration_lock import wait_for_others
+from app.core.database.migration_lock import wait_for_others
 # {% endif %}
-from app.core.models import Base
+from app.core.database.models import Base
+from app.core.logging import configure_logging
 from app.settings import SettingsError, load_settings
 
 # Importing them adds their tables to the metadata.

@@ -7,38 +7,40 @@ import asyncio
 # {% endif %}
 import sys
 
-from app.budget import refusal, shares
-from app.core import postgresql
-from app.core.database import Database, DatabaseAway
+from app.core.database import postgresql
+from app.core.database.budget import budget_error, connection_shares, within_budget
+from app.core.database.engine import Database, DatabaseAway
+from app.core.resources import StartError
+from app.lifespan import RESOURCES
 from app.settings import SettingsError, load_settings
 
 
 async def main() -> int:
     """Print who may have how many, and what the database grants; 1 when it does not fit."""
     try:
-        settings = load_settings()
-    except SettingsError as error:
+        settings = within_budget(load_settings(), RESOURCES)
+    except (SettingsError, StartError) as error:
         sys.exit(str(error))
     database = Database(settings)
     try:
         async with database.read() as session:
-            granted = await postgresql.granted(await session.connection())
+            granted = await postgresql.connection_limit(await session.connection())
     except DatabaseAway as error:
         sys.exit(str(error))
     await database.engine.dispose()
     print(f"{'':10}{'replicas':>10}{'processes':>12}{'connections':>14}{'in all':>9}")
-    each = shares(vars(settings))
-    for share in each:
+    shares = connection_shares(settings, RESOURCES)
+    for share in shares:
         numbers = f"{share.replicas:>10}{share.processes:>12}{share.connections:>14}"
         print(f"{share.purpose:10}{numbers}{share.total:>9}")
-    print(f"{'in all':10}{sum(share.total for share in each):>45}")
+    print(f"{'in all':10}{sum(share.total for share in shares):>45}")
     budget = settings.database_connection_budget
     print(f"{'budget':10}{budget if budget is not None else 'not set':>45}")
     if settings.database_pgbouncer:
         print("What PgBouncer grants, it does not say.")
         return 0
     print(f"{'granted':10}{granted:>45}")
-    sentence = refusal(vars(settings), granted)
+    sentence = budget_error(shares, granted)
     if sentence:
         print(f"It does not fit: {sentence}.")
     return 1 if sentence else 0

@@ -17,7 +17,7 @@ from pathlib import Path
 import uvicorn
 from dotenv import dotenv_values
 
-from app.core.server import server_config
+from app.core.serving.server import server_config
 from app.settings import Settings, SettingsError, load_settings
 # {% if database == "postgresql" %}
 from scripts.postgres import postgres

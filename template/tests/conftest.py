@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 from fastapi import FastAPI
 
-from app.core.database import Database
+from app.core.database.engine import Database
 from app.main import create_app
 from app.settings import Settings
 from tests import databases, servers

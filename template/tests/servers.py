@@ -6,6 +6,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import mock
+# {% if redis_cache %}
+from uuid import uuid4
+# {% endif %}
 
 import pytest
 
@@ -21,9 +24,15 @@ NOWHERE = "redis://127.0.0.1:1/0"
 def urls() -> dict[str, str]:
     """Return the URLs of the servers beside the database, by the names of their fields."""
     return {
-        name.lower(): os.environ.get(name, NOWHERE)
-        for name in dev.SERVERS
-        if name != "DATABASE_URL"
+        # {% if redis_cache %}
+        # Tests that run at once share a server.
+        "cache_prefix": f"test-{uuid4().hex}",
+        # {% endif %}
+        **{
+            name.lower(): os.environ.get(name, NOWHERE)
+            for name in dev.SERVERS
+            if name != "DATABASE_URL"
+        },
     }
 # {% endif %}
 

@@ -1,9 +1,6 @@
 """Settings of the applications under test."""
 
 from typing import Any
-# {% if redis_cache %}
-from uuid import uuid4
-# {% endif %}
 
 from app.settings import Settings
 # {% if redis_cache or cpu_jobs == "celery" %}
@@ -12,16 +9,13 @@ from tests import servers
 
 # A busy machine must not fail a test. A test about one of these limits sets a lower one.
 PATIENCE = {
-    # {% if database == "sqlite" %}
-    "DATABASE_BUSY_TIMEOUT_SECONDS": "45",
-    # {% endif %}
     # {% if database == "postgresql" %}
     "DATABASE_CONNECT_TIMEOUT_SECONDS": "45",
+    "DATABASE_STATEMENT_TIMEOUT_SECONDS": "45",
+    # {% else %}
+    "DATABASE_BUSY_TIMEOUT_SECONDS": "45",
     # {% endif %}
     "DATABASE_POOL_TIMEOUT_SECONDS": "45",
-    # {% if database == "postgresql" %}
-    "DATABASE_STATEMENT_TIMEOUT_SECONDS": "45",
-    # {% endif %}
     "PASSWORD_HASH_WAIT_SECONDS": "45",
     "READINESS_TIMEOUT_SECONDS": "10",
     # {% if redis_cache %}
@@ -41,9 +35,6 @@ def make_settings(url: str, **values: Any) -> Settings:
         **{name.lower(): seconds for name, seconds in PATIENCE.items()},
         # {% if redis_cache or cpu_jobs == "celery" %}
         **servers.urls(),
-        # {% endif %}
-        # {% if redis_cache %}
-        "cache_prefix": f"test-{uuid4().hex}",
         # {% endif %}
         **values,
     }

@@ -7,7 +7,7 @@ from anyio import create_task_group, sleep
 from blockbuster import BlockingError
 from fastapi import FastAPI
 
-from app.core.security import Passwords
+from app.core.security.passwords import Passwords
 from app.settings import Settings
 from tests.client import Client
 

@@ -13,25 +13,22 @@ from fastapi import Depends, Header, Query, Request
 from fastapi.security import OAuth2PasswordBearer
 
 # {% if redis_cache %}
-from app.core.cache import Cache
+from app.core.cache.shared_rate_limit import SharedAttemptLimiter
 # {% endif %}
-# {% if cpu_jobs == "celery" %}
-from app.core.celery import CeleryQueue as Runner
-# {% endif %}
-from app.core.database import Database, ReadSession, WriteSession
-from app.core.errors import Unauthenticated
-# {% if cpu_jobs != "none" %}
-from app.core.jobs import JobRunner
-# {% endif %}
-from app.core.limiter import AttemptLimiter
-from app.core.pages import Cursors
-# {% if cpu_jobs == "process_pool" %}
-from app.core.process_pool import ProcessPool as Runner
-# {% endif %}
-from app.core.security import Caller, Passwords, Tokens
 # {% if redis_cache %}
-from app.core.shared_limiter import SharedAttemptLimiter
+from app.core.cache.store import Cache
 # {% endif %}
+from app.core.database.engine import Database
+from app.core.database.transactions import ReadSession, WriteSession
+from app.core.errors import Unauthenticated
+from app.core.http.pagination import Cursors
+# {% if cpu_jobs != "none" %}
+from app.core.jobs.model import JobRunner
+from app.core.jobs.runner import Runner
+# {% endif %}
+from app.core.security.passwords import Passwords
+from app.core.security.rate_limit import AttemptLimiter
+from app.core.security.tokens import Caller, Tokens
 
 Component = TypeVar("Component")
 

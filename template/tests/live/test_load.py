@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx2
 from sqlalchemy import Connection, update
 
-from app.core.database import run_migrations
+from app.core.database.engine import run_migrations
 from app.domains.users.models import User
 from tests.live import PASSWORD, Service
 from tests.settings import make_settings

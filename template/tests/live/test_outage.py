@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from sqlalchemy import Connection, make_url, text
 
-from app.core.database import run_migrations
+from app.core.database.engine import run_migrations
 from tests.live import Proxy, Service, running
 from tests.settings import make_settings
 

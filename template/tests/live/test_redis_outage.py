@@ -18,8 +18,8 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from app.core.cache import Cache
-from app.core.redis import RedisAway
+from app.core.cache.redis import RedisAway
+from app.core.cache.store import Cache
 from app.main import create_app
 from tests.client import serve
 from tests.live import Proxy

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.core.celery import RUN, build_celery
+from app.core.jobs.celery import RUN, build_celery
 from app.domains.simulations.compute import simulate
 from tests import databases
 from tests.live import Proxy, Service, running

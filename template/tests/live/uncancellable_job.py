@@ -9,7 +9,7 @@ from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-from app.core.jobs import Task
+from app.core.jobs.model import Task
 from app.domains.simulations.compute import simulate
 from app.domains.simulations.tasks import SIMULATE
 from app.worker import celery

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from app.core.schemas import Printable, Schema, normalized
+from app.core.http.schemas import Printable, Schema, normalized
 
 
 class SignIn(BaseModel):

@@ -4,7 +4,8 @@
 # {% call unasync() %}
 import structlog
 
-from app.core.security import Passwords, Tokens
+from app.core.security.passwords import Passwords
+from app.core.security.tokens import Tokens
 from app.domains.auth.errors import InvalidCredentials
 from app.domains.auth.schemas import SignIn, Token
 from app.domains.users.service import UserReader

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.core.jobs import Job
+from app.core.jobs.model import Job
 
 
 class Simulation(Job):

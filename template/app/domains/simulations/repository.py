@@ -1,6 +1,6 @@
 """The queries of simulations."""
 
-from app.core.repository import Repository
+from app.core.database.repository import Repository
 from app.domains.simulations.models import Simulation
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Header, Response, status
 
 from app.core.dependencies import CallerDep, JobRunnerDep, ReadSessionDep, WriteSessionDep
-from app.core.job_queue import JobQueue
+from app.core.jobs.queue import JobQueue
 from app.domains.simulations.models import Simulation
 from app.domains.simulations.repository import SimulationRepository
 from app.domains.simulations.schemas import SimulationForm, SimulationState

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from app.core.jobs import Status
-from app.core.schemas import Input, Schema
+from app.core.http.schemas import Input, Schema
+from app.core.jobs.model import Status
 
 # About a minute of one core.
 _MOST_WORK = 100_000_000

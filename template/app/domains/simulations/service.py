@@ -4,8 +4,8 @@
 # {% call unasync() %}
 from uuid import UUID
 
-from app.core.job_queue import JobQueue
-from app.core.security import Caller
+from app.core.jobs.queue import JobQueue
+from app.core.security.tokens import Caller
 from app.domains.simulations.errors import SimulationEnded, SimulationNotFound
 from app.domains.simulations.models import Simulation
 from app.domains.simulations.repository import SimulationRepository

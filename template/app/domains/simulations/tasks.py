@@ -1,6 +1,6 @@
 """The heavy work of simulations."""
 
-from app.core.jobs import Task
+from app.core.jobs.model import Task
 from app.domains.simulations.compute import simulate
 from app.domains.simulations.models import Simulation
 

@@ -4,9 +4,9 @@
 # {% call unasync() %}
 from uuid import UUID
 
-from app.core.cache import Answer, Cache, Cached
-from app.core.database import Database
-from app.core.reading import reading
+from app.core.cache.reading import reading
+from app.core.cache.store import Answer, Cache, Cached
+from app.core.database.engine import Database
 from app.domains.users.errors import UserNotFound
 from app.domains.users.models import User
 from app.domains.users.repository import UserRepository

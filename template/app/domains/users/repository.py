@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
+from app.core.database.repository import Repository
 from app.core.errors import Conflict
-from app.core.repository import Repository
 from app.domains.users.errors import AddressTaken
 from app.domains.users.models import User
 

@@ -27,8 +27,8 @@ from app.core.dependencies import (
     ReadSessionDep,
     WriteSessionDep,
 )
-from app.core.etags import etag, matches, tag_headers
-from app.core.schemas import Page
+from app.core.http.etags import etag, matches, tag_headers
+from app.core.http.schemas import Page
 # {% if redis_cache %}
 from app.domains.users.cached import CachedUserReader
 # {% endif %}

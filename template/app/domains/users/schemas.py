@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, EmailStr, Field, StringConstraints
 
-from app.core.schemas import Input, Printable, Schema, normalized
+from app.core.http.schemas import Input, Printable, Schema, normalized
 
 Email = Annotated[EmailStr, Field(max_length=254), AfterValidator(normalized)]
 Name = Annotated[

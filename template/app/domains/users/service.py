@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from app.core.errors import PreconditionFailed, Unauthenticated
-from app.core.etags import etag, matches
-from app.core.security import Caller, Passwords
+from app.core.http.etags import etag, matches
+from app.core.security.passwords import Passwords
+from app.core.security.tokens import Caller
 from app.domains.users.errors import UserNotFound
 from app.domains.users.models import User
 from app.domains.users.repository import UserRepository

@@ -12,8 +12,8 @@ import pytest
 from fastapi import FastAPI
 
 from app.core.bulkhead import Bulkhead
-from app.core.security import Passwords
-from app.settings import DEVELOPMENT_SECRET
+from app.core.security.passwords import Passwords
+from app.settings_parts.security import DEVELOPMENT_SECRET
 from tests.accounts import PASSWORD, Account
 from tests.client import Client
 

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from fastapi import FastAPI
 
-from app.core import jobs
-from app.core.database import Database
+from app.core.database.engine import Database
+from app.core.jobs import lease
 from app.domains.simulations.models import Simulation
 from tests.accounts import Account
 from tests.client import Client
@@ -60,8 +60,8 @@ async def test_what_has_ended_is_not_cancelled(client: Client, app: FastAPI, ann
     submitted = await submit(client, ann)
     path = submitted.headers["Location"]
     async with app.state.components[Database].write() as session:
-        job = await session.scalar(jobs.claim(Simulation, app.state.settings))
-        await session.execute(jobs.succeed(job, result))
+        job = await session.scalar(lease.claim(Simulation, app.state.settings))
+        await session.execute(lease.succeed(job, result))
     refused = await client.delete(path, headers=ann.headers)
     assert refused.status_code == 409
     assert refused.json()["type"] == "urn:problem-type:simulation-ended"

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from fastapi import FastAPI
 
-from app.core.database import Database
+from app.core.database.engine import Database
 from app.domains.users.errors import AddressTaken
 from app.domains.users.models import User
 from app.domains.users.repository import UserRepository

@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.core.bulkhead import Bulkhead
-from app.core.security import Passwords
+from app.core.security.passwords import Passwords
 from tests.accounts import PASSWORD, Account, sign_up
 from tests.client import Client
 

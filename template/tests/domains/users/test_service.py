@@ -7,9 +7,10 @@ from uuid import uuid4
 import pytest
 from fastapi import FastAPI
 
-from app.core.database import Database
+from app.core.database.engine import Database
 from app.core.errors import Unauthenticated
-from app.core.security import Caller, Passwords
+from app.core.security.passwords import Passwords
+from app.core.security.tokens import Caller
 from app.domains.users.errors import UserNotFound
 from app.domains.users.repository import UserRepository
 from app.domains.users.schemas import Change, SignUp

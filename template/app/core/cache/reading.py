@@ -1,0 +1,25 @@
+# {% from "includes/unasync.jinja" import unasync with context %}
+"""A session that a request asks for when it needs one after all."""
+
+# {% call unasync() %}
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+# {% if sqlalchemy == "sync" %}
+from app.core.cache.threads import place_in
+# {% endif %}
+from app.core.database.engine import Database
+from app.core.database.transactions import ReadSession
+
+
+@asynccontextmanager
+async def reading(database: Database) -> AsyncIterator[ReadSession]:
+    """Wait for a connection, as others do before they begin, and read; raises Unavailable."""
+    # {% if sqlalchemy == "sync" %}
+    place = place_in(database.bulkhead)
+    # {% else %}
+    place = database.bulkhead.place()
+    # {% endif %}
+    async with place, database.read() as session:
+        yield session
+# {% endcall %}

@@ -1,0 +1,84 @@
+# {% from "includes/unasync.jinja" import unasync with context %}
+"""A bound on attempts, counted in Redis for all processes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from hashlib import blake2b
+from math import ceil
+
+# {% if sqlalchemy == "sync" %}
+from anyio import to_thread
+
+# {% endif %}
+from app.core.cache.redis import FAILURES, RedisServer
+from app.core.errors import TooManyAttempts
+from app.core.security.rate_limit import AttemptLimiter
+
+# Gives the milliseconds to wait if there were too many, or counts one more.
+_COUNT = """
+if (tonumber(redis.call('GET', KEYS[1])) or 0) >= tonumber(ARGV[1]) then
+    return math.max(redis.call('PTTL', KEYS[1]), 1)
+end
+if redis.call('INCR', KEYS[1]) == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 0
+"""
+_TAKE_BACK = """
+if (tonumber(redis.call('GET', KEYS[1])) or 0) > 0 then redis.call('DECR', KEYS[1]) end
+"""
+
+
+class SharedAttemptLimiter:
+    """Counts as the other does, for all processes; for this one while Redis is away."""
+
+    def __init__(self, server: RedisServer, local: AttemptLimiter) -> None:
+        self._server = server
+        self._local = local
+        self._count_one = server.client.register_script(_COUNT)
+        self._take_one_back = server.client.register_script(_TAKE_BACK)
+
+    @asynccontextmanager
+    async def attempt(self, client: str, address: str) -> AsyncIterator[None]:
+        """An attempt, which counts unless it succeeds; raises TooManyAttempts."""
+# {% if sqlalchemy == "sync" %}
+        await to_thread.run_sync(self.count, client, address)
+        yield
+        await to_thread.run_sync(self.take_back, client, address)
+# {% else %}
+        await self.count(client, address)
+        yield
+        await self.take_back(client, address)
+# {% endif %}
+
+# {% call unasync() %}
+    async def count(self, client: str, address: str) -> None:
+        """Count an attempt; raises TooManyAttempts."""
+        settings = self._server.settings
+        window_milliseconds = settings.sign_in_window_seconds * 1_000
+        try:
+            for key, most in (
+                (self._key("client", client), settings.sign_in_attempts_per_client),
+                (self._key("address", address), settings.sign_in_attempts_per_address),
+            ):
+                async with self._server.connected():
+                    wait = await self._count_one(keys=[key], args=[most, window_milliseconds])
+                if wait:
+                    raise TooManyAttempts(retry_after_seconds=ceil(wait / 1_000))
+        except FAILURES:
+            self._local.count(client, address)
+
+    async def take_back(self, client: str, address: str) -> None:
+        """Forget an attempt that succeeded, and what failed for its address before."""
+        self._local.take_back(client, address)
+        with suppress(*FAILURES):
+            await self._take_back(client, address)
+
+    async def _take_back(self, client: str, address: str) -> None:
+        async with self._server.connected() as redis:
+            await redis.unlink(self._key("address", address))
+            await self._take_one_back(keys=[self._key("client", client)])
+# {% endcall %}
+
+    def _key(self, kind: str, name: str) -> str:
+        # Not the address itself: who reads the keys need not know who signs in.
+        digest = blake2b(name.encode(), digest_size=16).hexdigest()
+        return f"{self._server.settings.cache_prefix}:attempts:{kind}:{digest}"

@@ -1,0 +1,1 @@
+"""What speaks HTTP: requests, answers, errors."""

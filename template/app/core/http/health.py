@@ -1,0 +1,57 @@
+"""Whether the process lives, and whether it is ready for requests."""
+
+import structlog
+from anyio import create_task_group, fail_after
+from fastapi import APIRouter, Request, Response
+
+from app.core.http.problems import problem
+from app.core.http.schemas import Schema
+from app.core.resources import Resource
+
+log = structlog.get_logger()
+
+router = APIRouter(tags=["health"])
+
+
+class Health(Schema):
+    """Ready for requests, and each thing that the service needs for them."""
+
+    status: str
+    resources: dict[str, str]
+
+
+@router.get("/livez")
+async def livez() -> dict[str, str]:
+    """Alive. It touches nothing: what is away would not come back by a restart."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", response_model=Health, responses={503: {"description": "Not ready"}})
+async def readyz(request: Request) -> Health | Response:
+    """Ready, or not: then it names what is down, and the log says why."""
+    if not request.app.state.ready:
+        return problem(503, kind="not-ready", detail="Stopping.", headers={"Retry-After": "1"})
+    components = request.app.state.components.values()
+    resources = [component for component in components if isinstance(component, Resource)]
+    timeout_seconds = request.app.state.settings.readiness_timeout_seconds
+    states: dict[str, str] = {}
+
+    async def ask(resource: Resource) -> None:
+        name = type(resource).__name__.lower()
+        try:
+            with fail_after(timeout_seconds):
+                await resource.check()
+            states[name] = "up"
+        except Exception as error:
+            states[name] = "degraded" if resource.optional else "down"
+            if not resource.optional:
+                log.warning("not_ready", resource=name, error=repr(error))
+
+    async with create_task_group() as group:
+        for resource in resources:
+            group.start_soon(ask, resource)
+    down = sorted(name for name, state in states.items() if state == "down")
+    if not down:
+        return Health(status="ready", resources=states)
+    detail = f"Down: {', '.join(down)}."
+    return problem(503, kind="not-ready", detail=detail, headers={"Retry-After": "1"})

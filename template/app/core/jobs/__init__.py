@@ -1,0 +1,1 @@
+"""Heavy work that runs outside of requests."""

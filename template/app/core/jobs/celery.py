@@ -1,0 +1,144 @@
+"""Celery: how it is configured, and how this process wakes its workers."""
+
+from threading import Semaphore, Thread
+
+import structlog
+from anyio import to_thread
+from celery import Celery
+from kombu import Queue
+
+from app.core.jobs.model import JobRunner
+# {% if database == "postgresql" %}
+from app.core.resources import ConnectionShare
+from app.core.serving.cpus import CPUS
+# {% endif %}
+from app.settings import Settings
+
+log = structlog.get_logger()
+
+RUN = "jobs.run"
+SWEEP = "jobs.sweep"
+
+# How soon a broker that failed is tried again, and how long a farewell may take.
+_RETRY_SECONDS = 5.0
+_CLOSE_SECONDS = 2.0
+# Of itself, Celery tries for a long time, and for ever if the broker is silent.
+_ONE_RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2}
+
+
+class BrokerAway(Exception):
+    """The broker did not take the last message."""
+
+
+def build_celery(settings: Settings) -> Celery:
+    """Celery's application: all of its settings, for workers and for who wakes them."""
+    kill_seconds = settings.job_time_limit_seconds + settings.job_kill_seconds
+    runs, sweeps = f"{settings.broker_prefix}.jobs", f"{settings.broker_prefix}.sweeps"
+    celery = Celery(settings.broker_prefix)
+    celery.conf.update(
+        accept_content=["json"],
+        # In memory: what it would remember is only when it swept last.
+        beat_scheduler="celery.beat:Scheduler",
+        beat_schedule={
+            "sweep": {
+                "task": SWEEP,
+                "schedule": settings.job_sweep_seconds,
+                "options": {"expires": settings.job_sweep_seconds},
+            }
+        },
+        broker_connection_retry_on_startup=True,
+        broker_connection_timeout=1,
+        broker_transport_options={
+            **_ONE_RETRY,
+            "socket_connect_timeout": 1,
+            "socket_timeout": 5,
+            # A message whose worker has vanished comes again; not before its job can have ended.
+            "visibility_timeout": kill_seconds + 60,
+        },
+        broker_url=settings.broker_url.get_secret_value(),
+        # A message is only a wake-up: it is kept until its job has ended, and may come again.
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_default_queue=runs,
+        task_ignore_result=True,
+        task_publish_retry_policy=_ONE_RETRY,
+        task_queues=[Queue(runs, routing_key=runs), Queue(sweeps, routing_key=sweeps)],
+        task_routes={SWEEP: {"queue": sweeps, "routing_key": sweeps}},
+        task_soft_time_limit=settings.job_time_limit_seconds,
+        task_time_limit=kill_seconds,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_concurrency=settings.worker_concurrency,
+        worker_hijack_root_logger=False,
+        worker_max_tasks_per_child=settings.worker_jobs_per_process,
+        # What one worker has reserved, another cannot begin.
+        worker_prefetch_multiplier=1,
+        worker_redirect_stdouts=False,
+    )
+    return celery
+
+
+class CeleryQueue(JobRunner):
+    """Wakes workers, from a thread of its own: requests never wait for the broker."""
+
+    # Jobs wait in the database meanwhile.
+    optional = True
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._celery = build_celery(settings)
+        self._wakes = Semaphore(0)
+        self._thread = Thread(target=self._serve, daemon=True)
+        self._up = True
+        self._closing = False
+
+    # {% if database == "postgresql" %}
+    @classmethod
+    def connection_shares(cls, settings: Settings) -> list[ConnectionShare]:
+        """Return two connections for each process of a worker: one says that its job goes on."""
+        processes = settings.worker_concurrency
+        if processes == "auto":
+            processes = CPUS
+        return [ConnectionShare("jobs", settings.worker_replicas, processes, 2)]
+
+    # {% endif %}
+    async def open(self) -> None:
+        """Begin to send; the first message is to nobody, and connects."""
+        self._thread.start()
+        self.wake()
+
+    async def check(self) -> None:
+        """Raise BrokerAway while messages fail."""
+        if not self._up:
+            raise BrokerAway
+
+    def wake(self) -> None:
+        """Wake a worker. If that fails, the sweep does it when the broker is back."""
+        self._wakes.release()
+
+    async def close(self) -> None:
+        """End the thread, if that is quick."""
+        self._closing = True
+        self.wake()
+        if self._thread.is_alive():
+            await to_thread.run_sync(self._thread.join, _CLOSE_SECONDS)
+
+    def _serve(self) -> None:
+        while not self._closing:
+            # One that failed is tried in any case: there may be nothing else to send for hours.
+            self._wakes.acquire(timeout=None if self._up else _RETRY_SECONDS)
+            self._send()
+        self._celery.close()
+
+    def _send(self) -> None:
+        try:
+            self._celery.send_task(RUN)
+        except Exception as error:
+            if self._up:
+                log.warning("broker_away", error=str(error))
+            self._up = False
+            while self._wakes.acquire(blocking=False):
+                pass
+        else:
+            if not self._up:
+                log.info("broker_back")
+            self._up = True

@@ -1,0 +1,1 @@
+"""What runs the service: server processes and what watches them."""

@@ -1,0 +1,1 @@
+"""The settings of each part; `app/settings.py` puts them together."""

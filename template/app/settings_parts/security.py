@@ -1,0 +1,43 @@
+"""Settings of tokens, passwords, and attempts to sign in."""
+
+from typing import Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from app.settings_parts.common import CommonSettings
+
+DEVELOPMENT_SECRET = "development-only: never sign a token of a real service with it"  # noqa: S105
+# What HS256 signs with has to be as long as what it makes.
+_MIN_SECRET_BYTES = 32
+
+
+class SecuritySettings(CommonSettings):
+    """What signs tokens, what a password's hash costs, and how often somebody may try."""
+
+    secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    access_token_seconds: int = Field(default=1_800, ge=60, le=86_400)
+    # OWASP's and argon2's own advice; the memory is held by each hash that is being computed.
+    password_hash_memory_kib: int = Field(default=65_536, ge=32)
+    password_hash_concurrency: int = Field(default=4, ge=1)
+    password_hash_wait_seconds: float = Field(default=5, gt=0)
+    sign_in_attempts_per_address: int = Field(default=10, ge=1)
+    # Many people may share one address of the network.
+    sign_in_attempts_per_client: int = Field(default=100, ge=1)
+    sign_in_window_seconds: int = Field(default=300, ge=1)
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_secret(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value().encode()) < _MIN_SECRET_BYTES:
+            raise ValueError(f"use {_MIN_SECRET_BYTES} bytes or more: `openssl rand -base64 48`")
+        return value
+
+    @model_validator(mode="after")
+    def _secret_of_production(self) -> Self:
+        known = self.secret_key.get_secret_value() == DEVELOPMENT_SECRET
+        if self.environment == "production" and known:
+            raise ValueError(
+                "SECRET_KEY is not set: set it to what `openssl rand -base64 48` prints, "
+                "or set ENVIRONMENT=development to work on the service"
+            )
+        return self

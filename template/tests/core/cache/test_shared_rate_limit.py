@@ -1,0 +1,94 @@
+# {% from "includes/unasync.jinja" import unasync with context %}
+"""The bound on attempts to sign in, for all processes."""
+
+# {% call unasync() %}
+from collections.abc import AsyncIterator
+# {% if sqlalchemy == "sync" %}
+from time import sleep
+# {% endif %}
+
+import pytest
+# {% if sqlalchemy == "async" %}
+from anyio import sleep
+# {% endif %}
+from fastapi import FastAPI
+
+from app.core.cache.shared_rate_limit import SharedAttemptLimiter
+from app.core.cache.store import Cache
+from app.core.errors import TooManyAttempts
+from app.core.security.rate_limit import AttemptLimiter
+from app.main import create_app
+from tests.client import serve
+from tests.settings import make_settings
+
+BOUNDS = {
+    "sign_in_attempts_per_address": 1,
+    "sign_in_attempts_per_client": 3,
+    "sign_in_window_seconds": 60,
+}
+
+
+def limiter(app: FastAPI) -> SharedAttemptLimiter:
+    """The limiter of one process."""
+    components = app.state.components
+    return SharedAttemptLimiter(components[Cache], components[AttemptLimiter])
+
+
+@pytest.fixture
+async def limiters(lasting_url: str) -> AsyncIterator[list[SharedAttemptLimiter]]:
+    """The limiters of two processes."""
+    settings = make_settings(lasting_url, **BOUNDS)
+    apps = create_app(settings), create_app(settings)
+    async with serve(apps[0]), serve(apps[1]):
+        yield [limiter(app) for app in apps]
+
+
+async def test_all_processes_count_together(limiters: list[SharedAttemptLimiter]) -> None:
+    for number, address in enumerate(("ann", "bob", "cid")):
+        await limiters[number % 2].count("here", address)
+    with pytest.raises(TooManyAttempts) as raised:
+        await limiters[1].count("there", "ann")
+    assert raised.value.retry_after_seconds in range(40, 61)
+    with pytest.raises(TooManyAttempts):
+        await limiters[1].count("here", "dan")
+    await limiters[1].count("there", "dan")
+
+
+async def test_a_window_ends(limiters: list[SharedAttemptLimiter]) -> None:
+    await limiters[0].count("here", "ann")
+    redis = limiters[0]._server.client
+    for key in await redis.keys(f"{limiters[0]._server.settings.cache_prefix}:attempts:*"):
+        left_milliseconds = await redis.pttl(key)
+        assert 40_000 < left_milliseconds <= 60_000
+        await redis.pexpire(key, 1)
+    await sleep(0.01)
+    await limiters[1].count("here", "ann")
+
+
+async def test_success_does_not_count(limiters: list[SharedAttemptLimiter]) -> None:
+    for number in range(10):
+        await limiters[number % 2].count("here", "ann")
+        await limiters[number % 2].take_back("here", "ann")
+    for address in ("bob", "cid", "dan"):
+        await limiters[0].count("here", address)
+    with pytest.raises(TooManyAttempts):
+        await limiters[0].count("here", "eve")
+
+
+async def test_each_counts_by_itself_without_redis(lasting_url: str) -> None:
+    app = create_app(make_settings(lasting_url, redis_url="redis://127.0.0.1:1/0", **BOUNDS))
+    async with serve(app):
+        await limiter(app).count("here", "ann")
+        with pytest.raises(TooManyAttempts):
+            await limiter(app).count("here", "ann")
+        await limiter(app).take_back("here", "ann")
+        await limiter(app).count("here", "ann")
+
+
+async def test_who_signs_in_cannot_be_read_there(limiters: list[SharedAttemptLimiter]) -> None:
+    await limiters[0].count("198.51.100.7", "ann@example.com")
+    server = limiters[0]._server
+    keys = await server.client.keys(f"{server.settings.cache_prefix}:attempts:*")
+    assert len(keys) == 2
+    assert not any(b"ann" in key or b"198.51.100.7" in key for key in keys)
+# {% endcall %}

@@ -1,6 +1,7 @@
 """Copier without what takes most of a render's time: each text is compiled once for all processes.
 
-python tests/quick_copier.py copy …    as `copier copy …`, with the same result
+python tests/quick_copier.py copy …           as `copier copy …`, with the same result
+python tests/quick_copier.py tool update …    as `copier-fastapi update …`
 """
 
 import hashlib
@@ -61,6 +62,9 @@ def quick_renders() -> Iterator[None]:
 
 if __name__ == "__main__":
     from copier._cli import CopierApp
+    from copier_fastapi.cli import main
 
     with quick_renders():
+        if sys.argv[1:2] == ["tool"]:
+            sys.exit(main(sys.argv[2:]))
         CopierApp.run()

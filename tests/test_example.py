@@ -1,4 +1,4 @@
-"""The example can be deleted as the README says, and what is left is a service."""
+"""The example can be deleted by one command, and what is left is a service."""
 
 import re
 from collections.abc import Callable
@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.matrix import FULLEST, SMALLEST, Answers, label
-from tests.project import Project
-
-FIXTURES = re.compile(r"\n\n\n@pytest.fixture\n(async )?def ann\(.*", re.DOTALL)
+from tests.project import CommandError, Project
+from tests.test_hooks import delete_example, edit
+from tests.test_update import commit, git
 
 
 @pytest.mark.parametrize("answers", [SMALLEST, FULLEST], ids=label)
@@ -16,12 +16,39 @@ def test_a_service_without_the_example_passes_its_checks_and_tests(
     answers: Answers, render: Callable[[Answers], Project]
 ) -> None:
     service = render(answers)
-    readme = service.files()["README.md"]
-    command = readme[readme.index("    rm -r ") :].partition("\n\n")[0]
-    service.run("bash", "-e", "-c", command)
-    conftest = service.folder / "tests/conftest.py"
-    text = conftest.read_text().replace("from tests.accounts import Account, sign_up\n", "")
-    conftest.write_text(FIXTURES.sub("\n", text))
+    git(service.folder, "init", "--quiet")
+    commit(service.folder, "Start")
+    assert "app/domains/users/" in delete_example(service.folder)
+    left = (service.folder / "app/domains").iterdir()
+    assert {path.name for path in left} <= {"__init__.py", "__pycache__"}
 
     service.run("uv", "run", "poe", "check")
     assert re.search(r"\b\d+ passed", service.run("uv", "run", "poe", "test"))
+
+
+def test_nothing_of_the_users_is_deleted(render: Callable[[Answers], Project]) -> None:
+    service = render(FULLEST)
+    git(service.folder, "init", "--quiet")
+    commit(service.folder, "Start")
+    edit(service.folder, "app/domains/users/service.py", at_end="# Mine.\n")
+    with pytest.raises(CommandError, match="Commit or stash what you have changed"):
+        delete_example(service.folder)
+    git(service.folder, "checkout", "--quiet", ".")
+
+    own = ["app/domains/orders/router.py", "tests/domains/orders/test_router.py"]
+    own.append("migrations/versions/0003_orders.py")
+    for path in own:
+        (service.folder / path).parent.mkdir(exist_ok=True)
+        (service.folder / path).write_text('"""Orders."""\n')
+    commit(service.folder, "Orders")
+    printed = delete_example(service.folder)
+    assert "poe revision -m 'drop the example'" in printed
+    for path in (*own, "migrations/versions/0001_users.py"):
+        assert (service.folder / path).exists(), path
+    assert not (service.folder / "tests/domains/users").exists()
+    with pytest.raises(CommandError, match="Commit or stash"):
+        delete_example(service.folder)
+    git(service.folder, "add", "--all")
+    git(service.folder, "commit", "--quiet", "--message=Delete")
+    with pytest.raises(CommandError, match="The example is not here"):
+        delete_example(service.folder)

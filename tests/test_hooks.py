@@ -1,7 +1,8 @@
-"""What a service ships to update itself: an update loses nothing, and can be undone."""
+"""The tool that services run: an update loses nothing, and can be undone."""
 
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from tests.quick_copier import QUICK_COPIER
 from tests.test_update import commit, copy, git
 
 COPIER = f"{sys.executable} {QUICK_COPIER}"
+TOOL = [sys.executable, QUICK_COPIER, "tool", "update"]
 USER = {
     "GIT_AUTHOR_NAME": "Ada",
     "GIT_AUTHOR_EMAIL": "ada@example.com",
@@ -28,23 +30,23 @@ USER = {
 # Ends itself as its machine would, when it has written some files.
 KILLED = """
 import os, shutil, signal
-from scripts import update
+from copier_fastapi.cli import main
 copy, done = shutil.copy2, []
 def write(*arguments, **options):
     if len(done) == {written}:
         os.kill(os.getpid(), signal.SIGKILL)
     done.append(copy(*arguments, **options))
 shutil.copy2 = write
-update.main(["--no-checks"])
+main(["update", "--no-checks"])
 """
 
 
 # A shell that starts something in the background has it ignore interrupts.
 INTERRUPTIBLE = """
 import signal, sys
-from scripts import update
+from copier_fastapi.cli import main
 signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.exit(update.main(sys.argv[1:]))
+sys.exit(main(["update", *sys.argv[1:]]))
 """
 
 
@@ -87,9 +89,17 @@ def service(first: Project, tmp_path: Path) -> Project:
 
 
 def update(folder: Path, *arguments: str) -> str:
-    """Run the service's own update, without its checks."""
-    command = [sys.executable, "-m", "scripts.update", "--no-checks", *arguments]
-    return execute(command, folder, COPIER=COPIER, PYTHONDONTWRITEBYTECODE="1", **USER)
+    """Update a service, without its checks: by the tool, or by what 0.1 put into services."""
+    command = TOOL
+    if (folder / "scripts/update.py").exists():
+        command = [sys.executable, "-m", "scripts.update"]
+    environment = {"COPIER": COPIER, "PYTHONDONTWRITEBYTECODE": "1", **USER}
+    return execute([*command, "--no-checks", *arguments], folder, **environment)
+
+
+def delete_example(folder: Path) -> str:
+    """Delete the example of a service."""
+    return execute([sys.executable, QUICK_COPIER, "tool", "delete-example"], folder, **USER)
 
 
 def edit(folder: Path, path: str, *, at_start: str = "", at_end: str = "") -> None:
@@ -300,7 +310,7 @@ def killed(service: Project, at: str, by: signal.Signals, *arguments: str) -> st
     with subprocess.Popen(
         [sys.executable, "-c", INTERRUPTIBLE, *arguments],
         cwd=service.folder,
-        env=clean_environment(COPIER=COPIER, PYTHONDONTWRITEBYTECODE="1", **USER),
+        env=clean_environment(**USER),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -321,7 +331,7 @@ def test_one_that_is_killed_can_be_undone(service: Project, written: int) -> Non
     before = contents(service.folder)
     program = [sys.executable, "-c", KILLED.format(written=written)]
     with pytest.raises(CommandError, match=r"failed \(-9\)"):
-        execute(program, service.folder, COPIER=COPIER, PYTHONDONTWRITEBYTECODE="1", **USER)
+        execute(program, service.folder, **USER)
     assert contents(service.folder) != before
     update(service.folder, "--abort")
     assert contents(service.folder) == before
@@ -355,7 +365,7 @@ def test_one_that_leaves_a_service_that_does_not_work_says_so(service: Project) 
     service.run("uv", "sync", "--quiet")
     commit(service.folder, "Lock")
     with pytest.raises(CommandError, match=r"These do not pass:\n    uv run poe check\n") as error:
-        service.run("uv", "run", "poe", "update", COPIER=COPIER, **USER)
+        service.run("uv", "run", "poe", "update", **USER)
     assert "app.core.http.etags" in str(error.value)
     assert "uv run poe update --abort" in str(error.value)
 
@@ -517,7 +527,7 @@ def test_no_repository_and_no_commit(releases: Path, tmp_path: Path) -> None:
 def test_answers_that_do_not_say_what_it_is_made_of(service: Project, text: str) -> None:
     (service.folder / ".copier-answers.yml").write_text(text)
     commit(service.folder, "Break")
-    with pytest.raises(CommandError, match="does not say once what this was made of"):
+    with pytest.raises(CommandError, match="does not name one template"):
         update(service.folder)
 
 
@@ -527,6 +537,44 @@ def test_a_template_that_cannot_be_reached(service: Project) -> None:
     commit(service.folder, "Move")
     with pytest.raises(CommandError, match="repository '/nowhere' does not exist"):
         update(service.folder)
+
+
+def test_a_template_that_has_moved(service: Project, releases: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(releases, tmp_path / "elsewhere")
+    file = service.folder / ".copier-answers.yml"
+    file.write_text(re.sub("_src_path: .*", "_src_path: ../nowhere", file.read_text()))
+    service.run("uv", "lock", "--quiet")
+    commit(service.folder, "Move")
+    for command in ("update", "doctor"):
+        with pytest.raises(CommandError, match="Add --source URL, if it has moved"):
+            service.run("uv", "run", "poe", command, **USER)
+    with pytest.raises(CommandError, match=r"If it has moved.*poe update --source URL"):
+        update(service.folder)
+    # Each way to write where it is.
+    for source in (f"git+file://{moved}", f"file://{moved}", str(moved), "../elsewhere"):
+        printed = service.run("uv", "run", "poe", "doctor", "--source", source, **USER)
+        assert "The newest version is v0.2.0" in printed
+    update(service.folder, "--source", str(moved))
+    assert f"_src_path: {moved}\n" in file.read_text()
+
+
+GIT_URLS = {
+    "gh:acme/template": "https://github.com/acme/template",
+    "gl:acme/template.git": "https://gitlab.com/acme/template.git",
+    "git@github.com:acme/private.git": "ssh://git@github.com/acme/private.git",
+    "git+https://example.com/template.git": "https://example.com/template.git",
+    "ssh://git@example.com:2222/template": "ssh://git@example.com:2222/template",
+    "/srv/template": "file:///srv/template",
+    "~/template": f"file://{Path.home()}/template",
+}
+
+
+@pytest.mark.parametrize(("source", "url"), GIT_URLS.items())
+def test_a_source_becomes_a_url_for_uv(
+    source: str, url: str, render: Callable[[Answers], Project]
+) -> None:
+    launcher = runpy.run_path(str(render({}).folder / "scripts/template.py"))
+    assert launcher["git_url"](source) == url
 
 
 def test_one_that_is_newer_than_the_newest_release_stays(releases: Path, tmp_path: Path) -> None:
@@ -557,9 +605,8 @@ def checked_in(folder: Path) -> dict[str, bytes]:
 
 
 def doctor(folder: Path, *arguments: str) -> str:
-    """Run the service's own doctor."""
-    command = [sys.executable, "-m", "scripts.doctor", *arguments]
-    return execute(command, folder, COPIER=COPIER, PYTHONDONTWRITEBYTECODE="1", **USER)
+    """Compare a service with what its template renders."""
+    return execute([sys.executable, QUICK_COPIER, "tool", "doctor", *arguments], folder, **USER)
 
 
 def test_the_doctor_names_what_differs(service: Project) -> None:
@@ -599,9 +646,7 @@ def test_the_readme_names_the_files_that_are_shared(
     shared = next(line for line in files["README.md"].splitlines() if line.startswith("| shared"))
     named = re.findall(r"`([^`#]+)`", shared)
     assert named == sorted(
-        path
-        for path, text in files.items()
-        if "# Your own." in text and path not in {"README.md", "scripts/doctor.py"}
+        path for path, text in files.items() if "# Your own." in text and path != "README.md"
     )
 
 

@@ -7,10 +7,11 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
+from copier_fastapi.example import without_fixtures
 
 from tests.matrix import FULLEST, SMALLEST, TEMPLATE, Answers, choices, label, pairwise, questions
 from tests.project import CommandError, Project, execute
-from tests.test_hooks import COPIER, USER, contents, update
+from tests.test_hooks import TOOL, USER, contents, delete_example, update
 from tests.test_update import commit, copier, git
 
 PRESENT = "v1000.0.0"
@@ -104,9 +105,15 @@ def work(folder: Path) -> None:
 
 
 def work_without_the_example(folder: Path) -> None:
-    """Delete the example as the README says, and begin with a domain."""
+    """Delete the example, and begin with a domain."""
     text = (folder / "README.md").read_text()
-    execute(["bash", "-c", text[text.index("    rm -r ") :].partition("\n\n")[0]], folder)
+    if "    rm -r " in text:
+        execute(["bash", "-c", text[text.index("    rm -r ") :].partition("\n\n")[0]], folder)
+        conftest = folder / "tests/conftest.py"
+        conftest.write_text(without_fixtures(conftest.read_text()))
+    else:
+        commit(folder, "Begin")
+        delete_example(folder)
     (folder / "app/domains/orders").mkdir()
     (folder / "app/domains/orders/router.py").write_text(ROUTER)
 
@@ -139,9 +146,24 @@ def test_a_service_of_a_release_comes_to_the_present(
     work(service.folder)
     commit(service.folder, "Work")
     fresh = made(repository, tmp_path / "fresh", PRESENT, answers)
+    git(fresh.folder, "init", "--quiet")
     work(fresh.folder)
 
     update(service.folder)
+    assert contents(service.folder) == contents(fresh.folder)
+
+
+@pytest.mark.parametrize("tag", recorded() or [PRESENT])
+def test_the_tool_updates_services_that_have_an_older_one(
+    repository: Path, tmp_path: Path, tag: str
+) -> None:
+    service = made(repository, tmp_path / "service", tag, FULLEST)
+    git(service.folder, "init", "--quiet", "--initial-branch=main")
+    work(service.folder)
+    commit(service.folder, "Work")
+    fresh = made(repository, tmp_path / "fresh", PRESENT, FULLEST)
+    work(fresh.folder)
+    execute([*TOOL, "--no-checks"], service.folder, **USER)
     assert contents(service.folder) == contents(fresh.folder)
 
 
@@ -209,7 +231,7 @@ def test_what_users_do_passes_the_checks_and_tests(repository: Path, tmp_path: P
     git(service.folder, "init", "--quiet")
     service.run("uv", "lock")
     commit(service.folder, "Work")
-    printed = service.run("uv", "run", "poe", "update", "server=gunicorn", COPIER=COPIER, **USER)
+    printed = service.run("uv", "run", "poe", "update", "server=gunicorn", **USER)
     assert f"Of {PRESENT} still, with server=gunicorn." in printed
     assert "- uv run poe test" in printed
     assert "do not pass" not in printed

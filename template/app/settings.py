@@ -1,6 +1,6 @@
 """Every setting of the service, read from the environment and from `.env`."""
 
-from pydantic import Field, ValidationError  # noqa: F401 - Field is for your own
+from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
 # {% if redis_cache %}

@@ -15,35 +15,26 @@ from app.lifespan import RESOURCES
 from app.settings import SettingsError, load_settings
 
 
-async def main() -> int:
-    """Print who may have how many, and what the database grants; 1 when it does not fit."""
+async def main() -> str | None:
+    """Print what each kind of process may take; return a sentence if it does not fit."""
     try:
         settings = within_budget(load_settings(), RESOURCES)
-    except (SettingsError, StartError) as error:
-        sys.exit(str(error))
-    database = Database(settings)
-    try:
+        database = Database(settings)
         async with database.read() as session:
-            granted = await postgresql.connection_limit(await session.connection())
-    except DatabaseAway as error:
-        sys.exit(str(error))
+            limit = await postgresql.connection_limit(await session.connection())
+    except (DatabaseAway, SettingsError, StartError) as error:
+        return str(error)
     await database.engine.dispose()
-    print(f"{'':10}{'replicas':>10}{'processes':>12}{'connections':>14}{'in all':>9}")
     shares = connection_shares(settings, RESOURCES)
     for share in shares:
-        numbers = f"{share.replicas:>10}{share.processes:>12}{share.connections:>14}"
-        print(f"{share.purpose:10}{numbers}{share.total:>9}")
-    print(f"{'in all':10}{sum(share.total for share in shares):>45}")
-    budget = settings.database_connection_budget
-    print(f"{'budget':10}{budget if budget is not None else 'not set':>45}")
+        print(f"{share.total:>6}  {share}")
+    print(f"{sum(share.total for share in shares):>6}  in all")
     if settings.database_pgbouncer:
-        print("What PgBouncer grants, it does not say.")
-        return 0
-    print(f"{'granted':10}{granted:>45}")
-    sentence = budget_error(shares, granted)
-    if sentence:
-        print(f"It does not fit: {sentence}.")
-    return 1 if sentence else 0
+        print("        PgBouncer does not say how many it grants")
+        return None
+    print(f"{limit:>6}  granted by the database")
+    sentence = budget_error(shares, limit)
+    return f"It does not fit: {sentence}." if sentence else None
 
 
 # {% if sqlalchemy == "sync" %}

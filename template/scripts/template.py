@@ -1,1 +1,41 @@
-# {% include "hooks/template.py" %}
+"""Run the tool of the template that this service was made from: `poe update`, `poe doctor`."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HOSTS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
+
+
+def main(arguments: list[str]) -> None:
+    """Become the tool, in its newest release; `--source URL` is for a template that has moved."""
+    answers = (ROOT / ".copier-answers.yml").read_text("utf-8")
+    given = re.findall(r"--source[= ](\S+)", " ".join(arguments))
+    url = git_url((given or re.findall(r"^_src_path: '?([^'\n]+)", answers, re.MULTILINE))[0])
+    listing = ["git", "ls-remote", "--tags", "--", url]
+    listed = subprocess.run(listing, capture_output=True, check=False, text=True)
+    releases = re.findall(r"refs/tags/(v?(\d+)\.(\d+)\.(\d+))$", listed.stdout, re.MULTILINE)
+    if not releases:
+        reason = listed.stderr.strip() or "There is no release."
+        sys.exit(f"{reason}\nIs the template not at {url}? Add --source URL, if it has moved.")
+    newest = max(releases, key=lambda release: tuple(map(int, release[1:])))[0]
+    tool = ["uv", "tool", "run", "--from", f"git+{url}@{newest}", "copier-fastapi"]
+    os.execvp("uv", [*tool, *arguments])  # noqa: S606 - our own
+
+
+def git_url(source: str) -> str:
+    """Return the URL of a source as Copier writes it, in the form that uv and Git both take."""
+    for short, long in HOSTS.items():
+        source = re.sub(f"^{short}", long, source)
+    source = source.removeprefix("git+")
+    if there := re.fullmatch(r"([\w.-]+@[\w.-]+):(.+)", source):
+        return f"ssh://{there[1]}/{there[2]}"
+    return source if "://" in source else (ROOT / Path(source).expanduser()).resolve().as_uri()
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    main(sys.argv[1:])

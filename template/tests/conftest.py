@@ -101,12 +101,12 @@ async def lasting_client(lasting_url: str) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def ann(client: Client) -> Account:
-    """User who signed up and in."""
+    """Somebody who signed up and in."""
     return await sign_up(client, "Ann")
 
 
 @pytest.fixture
 async def bob(client: Client) -> Account:
-    """Another user."""
+    """Somebody else."""
     return await sign_up(client, "Bob")
 # {% endcall %}

@@ -22,7 +22,7 @@ import httpx2
 import pytest
 
 from scripts.postgres import ENVIRONMENT, postgres
-from scripts.postgres_tools import tool
+from scripts.postgres import find_tool
 from scripts.processes import answers, run_apart
 from tests import databases
 from tests.live import ROOT, SERVE, Proxy, Service, production, running
@@ -219,7 +219,7 @@ def test_a_restart_of_the_database_is_only_503s(tmp_path: Path, number: int) -> 
     async def main(service: Service) -> tuple[Counter[str], float]:
         async with Load(service, 24) as load:
             await asyncio.sleep(1)
-            pg_ctl = [*tool(tmp_path / "data", "pg_ctl"), "--pgdata=data"]
+            pg_ctl = [*find_tool(tmp_path / "data", "pg_ctl"), "--pgdata=data"]
             restart = [*pg_ctl, "restart", "--mode=immediate", "--log=log"]
             failure = await asyncio.to_thread(run_apart, tmp_path, restart, ENVIRONMENT)
             assert not failure

@@ -21,6 +21,7 @@ _COUNTS = (
     # {% if server == "gunicorn" %}
     "WEB_CONCURRENCY",
     # {% endif %}
+    "DATABASE_POOL_SIZE",
 )
 
 
@@ -78,7 +79,7 @@ def budget_error(shares: Sequence[ConnectionShare], limit: int) -> str:
         return ""
     return (
         f"the service may take {total} connections ({' + '.join(map(str, shares))}), and {limit} "
-        f"is the most: lower {', '.join(_COUNTS)} or DATABASE_POOL_SIZE"
+        f"is the most: lower {', '.join(_COUNTS[:-1])} or {_COUNTS[-1]}"
     )
 
 

@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.template import ANSWERS, ROOT, Failed, git, run
+from copier_fastapi.service import ANSWERS, ROOT, ToolError, git, run
 
 REVISIONS = "migrations/versions/"
 AS_THEY_ARE = "* !text !eol !ident !filter !working-tree-encoding !diff !merge"
@@ -16,7 +16,7 @@ AS_THEY_ARE = "* !text !eol !ident !filter !working-tree-encoding !diff !merge"
 
 @dataclass
 class Outcome:
-    """What came out of it: how each file changes, and what somebody should know."""
+    """Result of a merge: how each file changes, and what somebody should know."""
 
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Outcome:
 
 
 class Merge:
-    """A repository aside, where the service is a branch and the new version is another."""
+    """Repository aside, where the service is a branch and the new version is another."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -58,7 +58,7 @@ class Merge:
         options = ["--quiet", "--no-ff", "--no-commit", "--strategy-option=no-renames"]
         merged = self._git("merge", *options, came, check=False)
         if not (self.folder / ".git/MERGE_HEAD").exists() and ours != came:
-            raise Failed(f"Git cannot merge them:\n{merged}")
+            raise ToolError(f"Git cannot merge them:\n{merged}")
         self._git("checkout", came, "--", ANSWERS)
         self._settle(out)
         brought = self._names(theirs) - self._names(base) - self._names(ours)
@@ -73,7 +73,7 @@ class Merge:
         return out
 
     def write(self, out: Outcome) -> None:
-        """Make the service what came out."""
+        """Write the result into the service."""
         for path in out.dropped:
             delete(path)
         for path in (*out.changed, *out.added):
@@ -100,21 +100,21 @@ class Merge:
                 out.conflicts.append(path)
 
     def _leave_out(self, out: Outcome, brought: set[str], gone: set[str]) -> None:
-        """Where a folder was deleted, nobody wants more of it."""
+        """Leave out what the template adds to a folder that was deleted."""
         for path in sorted(brought):
             if gone & folders({path}) and (self.folder / path).exists():
                 (self.folder / path).unlink()
                 out.left_out.append(path)
 
     def _keep_revisions(self, out: Outcome, ours: str) -> None:
-        """Databases may be at what the template no longer has."""
+        """Keep revisions that the template no longer has: databases may be at them."""
         for path in sorted(self._names(ours)):
             if path.startswith(REVISIONS) and not (self.folder / path).exists():
                 self._git("checkout", ours, "--", path)
                 out.revisions.append(path)
 
     def _renamed(self, before: str, theirs: str, mine: str) -> dict[str, str]:
-        """What the template calls the user's files now, where nothing else is called so."""
+        """Return the new names of files that the template renamed, where those names are free."""
         compared = ["diff", "--find-renames", "--diff-filter=R", "--name-status", "-z"]
         words = self._git(*compared, before, theirs).split("\0")
         names = self._names(mine)
@@ -146,7 +146,7 @@ class Merge:
         return set(self._git("ls-tree", "-r", "-z", "--name-only", tree).split("\0")) - {""}
 
     def _status(self, before: str, after: str) -> dict[str, str]:
-        """How each file differs: A for added, M for modified, D for deleted, T for another type."""
+        """Return how each file differs: A is added, M modified, D deleted, T of another type."""
         compared = ["diff", "--no-renames", "--name-status", "-z", before, after]
         words = self._git(*compared).split("\0")
         return dict(zip(words[1::2], words[::2], strict=False))
@@ -164,12 +164,12 @@ class Merge:
 
 
 def folders(paths: set[str]) -> set[str]:
-    """Every folder that they are in."""
+    """Return every folder that the paths are in."""
     return {str(above) for path in paths for above in Path(path).parents} - {"."}
 
 
 def delete(path: str) -> None:
-    """Delete a file of the service, and the folders that are empty then."""
+    """Delete a file of the service, and the folders that are empty afterwards."""
     (ROOT / path).unlink(missing_ok=True)
     for folder in (ROOT / path).parents:
         if folder == ROOT or (folder.exists() and any(folder.iterdir())):

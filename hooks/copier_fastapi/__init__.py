@@ -1,0 +1,1 @@
+"""The tool of the template: what services run to update, to compare, and to begin."""

@@ -1,0 +1,62 @@
+"""How far a service is from what its template renders."""
+
+import difflib
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from copier_fastapi.service import ANSWERS, ROOT
+from copier_fastapi.template import Template
+
+TEMPLATES = "The template's"
+SHARED = "Shared: yours is what stands at `# Your own.`"
+YOURS = "Yours: an example, to be changed"
+_EXAMPLE = re.compile(r"(app|tests)/domains/\w+/|migrations/versions/|README\.md$")
+
+
+def compare(source: str | None, *, diff: bool, strict: bool) -> int:
+    """Print which files differ; return 1 if it is strict and files of the template do."""
+    with TemporaryDirectory() as folder, Template.of(ROOT, source) as template:
+        rendered = template.render(template.version, ROOT / ANSWERS, Path(folder) / "fresh")
+        newest = template.next()
+        differing = [path for path in rendered if differs(path, rendered[path])]
+        owners = {path: owner(path, rendered[path]) for path in differing}
+        for title in (TEMPLATES, SHARED, YOURS):
+            if title in owners.values():
+                print(f"{title}:")
+            for path in differing:
+                if owners[path] == title:
+                    show(path, rendered[path], diff=diff)
+    as_rendered = len(rendered) - len(differing)
+    print(f"{as_rendered} of {len(rendered)} files are as {template.version} renders them.")
+    if newest != template.version:
+        print(f"The newest version is {newest}: uv run poe update")
+    return int(strict and TEMPLATES in owners.values())
+
+
+def owner(path: str, fresh: Path) -> str:
+    """Return whose a file is that the template renders."""
+    if _EXAMPLE.match(path):
+        return YOURS
+    return SHARED if "# Your own." in fresh.read_text(errors="replace") else TEMPLATES
+
+
+def differs(path: str, fresh: Path) -> bool:
+    """Return whether a file is another than what was rendered, or missing."""
+    own = ROOT / path
+    return path != ANSWERS and not (own.is_file() and own.read_bytes() == fresh.read_bytes())
+
+
+def show(path: str, fresh: Path, *, diff: bool) -> None:
+    """Print how a file differs."""
+    own = ROOT / path
+    if not own.is_file():
+        print(f"    deleted    {path}")
+        return
+    before, after = (file.read_text(errors="replace").splitlines() for file in (fresh, own))
+    lines = list(difflib.unified_diff(before, after, f"rendered/{path}", path, lineterm=""))
+    added = sum(line.startswith("+") for line in lines[2:])
+    removed = sum(line.startswith("-") for line in lines[2:])
+    print(f"    {f'+{added} -{removed}':<10} {path}")
+    if diff:
+        print(*lines, "", sep="\n")

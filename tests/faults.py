@@ -211,6 +211,15 @@ FAULTS = [
         "1e3",
     ),
     Fault(
+        "long-question",
+        "a question that a terminal of 80 columns cuts off",
+        "copier.yml",
+        "Every layer goes the same way, from the route to the database driver.",
+        "Every layer goes the same way, from the route to the driver, and none goes the other way.",
+        ["tests/test_prompts.py", "-k", "every_word"],
+        "is not shown",
+    ),
+    Fault(
         "unquoted",
         "an answer that is not quoted in TOML",
         "template/pyproject.toml",

@@ -17,11 +17,11 @@ from markdown_it import MarkdownIt
 from tests.matrix import TEMPLATE, Answers, choices, environment, owner_of, questions
 from tests.project import CommandError, Project, execute
 
-LETTERS = "Begin with a letter"
+LETTERS = "(Begin with a letter|Use letters|Use only a-z|Use single)"
 LENGTH = "Use at most"
-TAKEN = "Add a word, as in"
-BLANK = "Say in a sentence"
-INVISIBLE = "Remove the invisible characters"
+TAKEN = "Add a word: a"
+BLANK = "Say what the service is for"
+INVISIBLE = "Remove invisible characters"
 
 BAD_NAMES = {
     "": LETTERS,
@@ -182,14 +182,14 @@ ODD_DESCRIPTIONS = [
 
 
 BAD_NUMBERS: list[tuple[str, str | int, str]] = [
-    ("gunicorn_workers", "", 'Say "auto", or a number'),
-    ("gunicorn_workers", "0", 'Say "auto", or a number'),
-    ("gunicorn_workers", "2n+1", 'Say "auto", or a number'),
+    ("gunicorn_workers", "", 'Use "auto", or 1 to 99'),
+    ("gunicorn_workers", "0", 'Use "auto", or 1 to 99'),
+    ("gunicorn_workers", "2n+1", 'Use "auto", or 1 to 99'),
     ("gunicorn_timeout", 1, "Use 5 to 3600 seconds"),
     ("stop_grace", 5, "Use 15 to 3600 seconds"),
-    ("gunicorn_graceful_timeout", 30, "Use 10 to 29 seconds"),
+    ("gunicorn_graceful_timeout", 30, "Use 10 to 29"),
     ("gunicorn_keep_alive", 0, "Use 1 to 3600 seconds"),
-    ("gunicorn_max_requests", 1, "Use 0, or 100 to 10000000"),
+    ("gunicorn_max_requests", 1, "Use 0 or 100 to 10000000"),
     ("gunicorn_max_requests_jitter", 50_001, "Use 0 to 50000"),
 ]
 

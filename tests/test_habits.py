@@ -1,5 +1,6 @@
-"""What a service's developers are kept from committing."""
+"""What developers of a service do every day, and what they are kept from committing."""
 
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,23 @@ REVISION = '''"""Orders."""
 
 revision = "3f9a1c7b20de"
 down_revision = "8c14e9f7ab02"
+'''
+ORDERS = '''"""The table of orders."""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Mapped
+
+from app.core.database.models import Record
+
+
+class Order(Record):
+    """Something that somebody buys."""
+
+    __tablename__ = "orders"
+
+    title: Mapped[str]
+    paid_at: Mapped[datetime | None]
 '''
 CONFLICT = "<<<<<<< before updating\nmine\n=======\ntheirs\n>>>>>>> after updating\n"
 # A file, what is in it, and the hook that refuses it.
@@ -68,3 +86,24 @@ def test_a_conflict_fails_the_checks(repository: Project) -> None:
     with pytest.raises(CommandError, match=r"notes\.md:1:<<<<<<<"):
         repository.run("uv", "run", "poe", "merged")
     conflict.unlink()
+
+
+def test_a_first_revision_on_a_fresh_checkout(repository: Project) -> None:
+    """No database is there yet, and one of the columns has a type that SQLite lacks."""
+    domain = repository.folder / "app/domains/orders"
+    domain.mkdir()
+    (domain / "__init__.py").write_text('"""Orders."""\n')
+    (domain / "models.py").write_text(ORDERS)
+    try:
+        printed = repository.run("uv", "run", "poe", "revision", "-m", "add orders")
+        assert "The database is migrated first." in printed
+        repository.run("uv", "run", "poe", "migrate")
+        written = next((repository.folder / "migrations/versions").glob("*_add_orders.py"))
+        assert (
+            'sa.Column("paid_at", sa.DateTime(timezone=True), nullable=True)' in written.read_text()
+        )
+        check = ["uv", "run", "python", "-m", "scripts.dev", "alembic", "check"]
+        assert "No new upgrade operations" in repository.run(*check)
+        repository.run("uv", "run", "poe", "check")
+    finally:
+        shutil.rmtree(domain)

@@ -62,7 +62,7 @@ _AWAY = ("SQLITE_BUSY", "SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_IOERR", "SQLIT
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment: SQLite forgets the time zone, so it is always UTC."""
 
-    impl = DateTime
+    impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:

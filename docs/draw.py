@@ -1,4 +1,4 @@
-"""Draws the README's pictures from a service as it is rendered: `make draw`."""
+"""Draws the README's pictures from services as they are rendered: `make draw`."""
 
 import ast
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.matrix import TEMPLATE
+from tests.matrix import FULLEST, TEMPLATE
 from tests.project import Project
 
 README = TEMPLATE / "README.md"
@@ -24,6 +24,9 @@ COMMON = {
     "README.md",
     "renovate.json",
 }
+
+# The rooms of core and what stands above them; what has no room is for all of them.
+ROOMS = ["dependencies", "startup", "cache", "jobs", "http", "security", "database", "serving"]
 
 # A request goes through these, from the outside in; `core` and `settings` stand for all they hold.
 WAY = ["main", "api", "router", "service", "repository", "models", "core", "settings"]
@@ -49,11 +52,29 @@ def way(service: Path) -> str:
     return "\n".join(["flowchart LR", *steps])
 
 
-def redraw(readme: str, service: Path) -> str:
-    """Return the README with its pictures drawn anew."""
+def rooms(service: Path) -> str:
+    """Draw which room of core uses which, as a Mermaid flowchart."""
+    core = service / "app/core"
+    arrows = {
+        (source, target)
+        for path in sorted(core.rglob("*.py"))
+        if (source := path.relative_to(core).with_suffix("").parts[0]) in ROOMS
+        for module in _imports(path)
+        if module.startswith("app.core.")
+        if (target := module.split(".")[2]) in ROOMS and source != target
+    }
+    ordered = sorted(arrows, key=lambda arrow: (ROOMS.index(arrow[0]), ROOMS.index(arrow[1])))
+    return "\n".join(
+        ["flowchart TD", *(f"    {source} --> {target}" for source, target in ordered)]
+    )
+
+
+def redraw(readme: str, default: Path, fullest: Path) -> str:
+    """Return the README with its pictures of the default and the fullest service drawn anew."""
     for name, language, picture in (
-        ("tree", "text", tree(service)),
-        ("way", "mermaid", way(service)),
+        ("tree", "text", tree(default)),
+        ("way", "mermaid", way(default)),
+        ("rooms", "mermaid", rooms(fullest)),
     ):
         block = f"<!-- {name} -->\n```{language}\n{picture}\n```\n<!-- end -->"
         old = rf"<!-- {name} -->.*?<!-- end -->"
@@ -107,8 +128,9 @@ def _order(arrow: tuple[str, str]) -> tuple[int, int]:
 def main() -> None:
     """Draw them into the README."""
     with TemporaryDirectory() as folder:
-        service = Project.render(TEMPLATE, Path(folder) / "service", {})
-        README.write_text(redraw(README.read_text("utf-8"), service.folder), "utf-8")
+        default = Project.render(TEMPLATE, Path(folder) / "default", {}).folder
+        fullest = Project.render(TEMPLATE, Path(folder) / "fullest", FULLEST).folder
+        README.write_text(redraw(README.read_text("utf-8"), default, fullest), "utf-8")
 
 
 if __name__ == "__main__":

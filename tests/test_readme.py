@@ -5,15 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from docs.draw import redraw
-from tests.matrix import Answers
+from tests.matrix import FULLEST, Answers
 from tests.project import Project
 
 
-def test_its_pictures_are_those_of_the_default_service(
+def test_its_pictures_are_those_of_services(
     template: Path, render: Callable[[Answers], Project]
 ) -> None:
     readme = (template / "README.md").read_text("utf-8")
-    assert redraw(readme, render({}).folder) == readme, "run `make draw`"
+    drawn = redraw(readme, render({}).folder, render(FULLEST).folder)
+    assert drawn == readme, "run `make draw`"
 
 
 def test_its_commands_are_those_of_the_services_own(

@@ -1,4 +1,4 @@
-"""Make a fresh checkout ready to work in: `uv run poe setup`. What is there already stays."""
+"""Make a fresh checkout ready to work in: `uv run poe setup`, which has installed the packages."""
 
 import re
 import secrets
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> int:
     """Do every step that is not done yet; gives the exit code: 0 if all of them are."""
     failed = False
-    for step in (repository, settings, packages, hooks, database):
+    for step in (repository, settings, hooks, database):
         try:
             print(f"- {step()}", flush=True)
         except (OSError, subprocess.CalledProcessError) as error:
@@ -51,12 +51,6 @@ def settings() -> str:
         file.write_text(text)
     written = f"a fresh {' and '.join(missing)}" if missing else "its secrets are there"
     return f".env: {'made, ' if made else ''}{written}"
-
-
-def packages() -> str:
-    """Install what `uv.lock` says, or what it will."""
-    run("uv", "sync", "--quiet")
-    return "Packages: installed as uv.lock says"
 
 
 def hooks() -> str:

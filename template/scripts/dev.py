@@ -1,8 +1,4 @@
-"""Run the service, or a command, beside the servers that it needs.
-
-python -m scripts.dev            migrate, then serve and reload (`poe dev`)
-python -m scripts.dev COMMAND    run a command with the same settings (`poe migrate`)
-"""
+"""Run the service (`poe dev`), or a command (`poe migrate`), beside the servers that it needs."""
 
 import os
 import shutil
@@ -152,13 +148,11 @@ def serve_and_reload(settings: Settings) -> None:
 
 def free_address(host: str, port: int) -> str:
     """The address as a URL, if nothing listens there."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as server:
-        # As uvicorn does it: what the last run left half closed is no obstacle.
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            server.bind((host, port))
-        except OSError as error:
-            sys.exit(f"Cannot serve on {host}:{port} ({error.strerror}): set PORT to a free port.")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        sys.exit(f"Cannot serve on {host}:{port} ({os.strerror(error.errno or 0)}): set PORT to a free port.")
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

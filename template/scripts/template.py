@@ -37,5 +37,4 @@ def git_url(source: str) -> str:
 
 
 if __name__ == "__main__":
-    os.chdir(ROOT)
     main(sys.argv[1:])

@@ -1,6 +1,5 @@
 """What developers of a service do every day, and what they are kept from committing."""
 
-import shutil
 from collections.abc import Callable
 
 import pytest
@@ -88,22 +87,21 @@ def test_a_conflict_fails_the_checks(repository: Project) -> None:
     conflict.unlink()
 
 
-def test_a_first_revision_on_a_fresh_checkout(repository: Project) -> None:
+@pytest.mark.parametrize("answers", [SMALLEST, FULLEST], ids=label)
+def test_a_first_revision_on_a_fresh_checkout(
+    answers: Answers, render: Callable[[Answers], Project]
+) -> None:
     """No database is there yet, and one of the columns has a type that SQLite lacks."""
-    domain = repository.folder / "app/domains/orders"
+    service = render(answers)
+    domain = service.folder / "app/domains/orders"
     domain.mkdir()
     (domain / "__init__.py").write_text('"""Orders."""\n')
     (domain / "models.py").write_text(ORDERS)
-    try:
-        printed = repository.run("uv", "run", "poe", "revision", "-m", "add orders")
-        assert "The database is migrated first." in printed
-        repository.run("uv", "run", "poe", "migrate")
-        written = next((repository.folder / "migrations/versions").glob("*_add_orders.py"))
-        assert (
-            'sa.Column("paid_at", sa.DateTime(timezone=True), nullable=True)' in written.read_text()
-        )
-        check = ["uv", "run", "python", "-m", "scripts.dev", "alembic", "check"]
-        assert "No new upgrade operations" in repository.run(*check)
-        repository.run("uv", "run", "poe", "check")
-    finally:
-        shutil.rmtree(domain)
+    printed = service.run("uv", "run", "poe", "revision", "-m", "add orders")
+    assert "The database is migrated first." in printed
+    service.run("uv", "run", "poe", "migrate")
+    written = next((service.folder / "migrations/versions").glob("*_add_orders.py"))
+    assert 'sa.Column("paid_at", sa.DateTime(timezone=True), nullable=True)' in written.read_text()
+    check = ["uv", "run", "python", "-m", "scripts.dev", "alembic", "check"]
+    assert "No new upgrade operations" in service.run(*check)
+    service.run("uv", "run", "poe", "check")

@@ -1,16 +1,10 @@
 """Alembic's entry: the models of every domain, found by themselves, on the service's own engine."""
 
-# {% if database == "sqlite" %}
 from typing import Any, Literal
 
-# {% endif %}
 from alembic import context
 from alembic.util import CommandError
-# {% if database == "sqlite" %}
 from sqlalchemy import Connection, TypeDecorator
-# {% else %}
-from sqlalchemy import Connection
-# {% endif %}
 from sqlalchemy.exc import OperationalError
 
 from app import domains
@@ -26,24 +20,22 @@ from app.settings import SettingsError, load_settings
 list(domains.modules("models"))
 
 
-# {% if database == "sqlite" %}
 def render_item(kind: str, item: Any, _context: object) -> str | Literal[False]:
-    """Write a type of ours in a revision as the one that the table has: it needs no import."""
+    """Write a type of ours into a revision as the database's own, which needs no import."""
     if kind == "type" and isinstance(item, TypeDecorator):
         return f"sa.{item.impl!r}"
     return False
 
 
-# {% endif %}
 def migrate(connection: Connection) -> None:
     """Bring the database to the revision that was asked for."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
+        render_item=render_item,
 # {% if database == "sqlite" %}
         # SQLite cannot alter most of a table: Alembic copies it instead.
         render_as_batch=True,
-        render_item=render_item,
         # It can undo what it did to tables, whatever Alembic presumes: all revisions, or none.
         transactional_ddl=True,
 # {% endif %}

@@ -21,8 +21,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from scripts.postgres import ENVIRONMENT, postgres
-from scripts.postgres import find_tool
+from scripts.postgres import ENVIRONMENT, find_tool, postgres
 from scripts.processes import answers, run_apart
 from tests import databases
 from tests.live import ROOT, SERVE, Proxy, Service, production, running

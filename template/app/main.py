@@ -12,7 +12,7 @@ from app.core.http.middleware import (
     RequestMiddleware,
 )
 from app.core.http.pagination import Cursors
-from app.core.http.problems import Service, install_handlers
+from app.core.http.problems import ProblemAPI, install_handlers
 from app.core.logging import configure_logging
 from app.core.security.passwords import Passwords
 from app.core.security.rate_limit import AttemptLimiter
@@ -25,7 +25,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the service from its settings, by default those of the environment."""
     settings = settings or load_settings()
     configure_logging(settings)
-    app = Service(
+    app = ProblemAPI(
         title=NAME,
         description=DESCRIPTION,
         lifespan=lifespan,

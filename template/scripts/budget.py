@@ -9,7 +9,7 @@ import sys
 
 from app.core.database import postgresql
 from app.core.database.budget import budget_error, connection_shares, within_budget
-from app.core.database.engine import Database, DatabaseAway
+from app.core.database.engine import Database, DatabaseUnavailable
 from app.core.resources import StartError
 from app.lifespan import RESOURCES
 from app.settings import SettingsError, load_settings
@@ -22,7 +22,7 @@ async def main() -> str | None:
         database = Database(settings)
         async with database.read() as session:
             limit = await postgresql.connection_limit(await session.connection())
-    except (DatabaseAway, SettingsError, StartError) as error:
+    except (DatabaseUnavailable, SettingsError, StartError) as error:
         return str(error)
     await database.engine.dispose()
     shares = connection_shares(settings, RESOURCES)

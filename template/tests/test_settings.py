@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
-def good(monkeypatch: pytest.MonkeyPatch, database_url: str, tmp_path: Path) -> None:
+def valid_environment(monkeypatch: pytest.MonkeyPatch, database_url: str, tmp_path: Path) -> None:
     """An environment that is good for production, and no `.env`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", database_url)

@@ -16,7 +16,7 @@ class Bulkhead:
         self._timeout_seconds = timeout_seconds
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[None]:
         """Wait for a place and hold it; raises Overloaded."""
         try:
             with fail_after(self._timeout_seconds):

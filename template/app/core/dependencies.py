@@ -51,7 +51,7 @@ JobRunnerDep = Annotated[JobRunner, Depends(component(Runner))]
 # {% if redis_cache %}
 CacheDep = Annotated[Cache, Depends(component(Cache))]
 # For what may need no connection after all; with `reading` it waits for one when it does.
-IdleDatabaseDep = Annotated[Database, Depends(component(Database))]
+UnreservedDatabaseDep = Annotated[Database, Depends(component(Database))]
 
 
 async def get_limiter(
@@ -69,19 +69,19 @@ LimiterDep = Annotated[AttemptLimiter, Depends(component(AttemptLimiter))]
 
 async def wait_to_hash(passwords: PasswordsDep) -> AsyncIterator[None]:
     """A turn to hash a password."""
-    async with passwords.bulkhead.place():
+    async with passwords.bulkhead.slot():
         yield
 
 
 # For routes that hash a password. Their session comes after it: it is not held while they wait.
-HASHING = Depends(wait_to_hash, scope="function")
+HashSlot = Depends(wait_to_hash, scope="function")
 
 
 async def get_database(
     database: Annotated[Database, Depends(component(Database))],
 ) -> AsyncIterator[Database]:
     """The database, once there is a connection for this request: nobody else waits for it."""
-    async with database.bulkhead.place():
+    async with database.bulkhead.slot():
         yield database
 
 
@@ -99,7 +99,7 @@ async def get_read_session(database: DatabaseDep) -> AsyncIterator[ReadSession]:
 async def get_write_session(database: DatabaseDep, cache: CacheDep) -> AsyncIterator[WriteSession]:
     """The transaction of this request, committed before the response."""
     async with database.write() as session:
-        cache.follow(session)
+        cache.invalidate_on_commit(session)
         yield session
 # {% else %}
 async def get_write_session(database: DatabaseDep) -> AsyncIterator[WriteSession]:
@@ -130,7 +130,7 @@ async def get_caller(
 
 CallerDep = Annotated[Caller, Depends(get_caller)]
 # For routes that any caller may use, whoever it is.
-SIGNED_IN = Depends(get_caller)
+RequireUser = Depends(get_caller)
 
 
 async def get_client(request: Request) -> str:
@@ -148,7 +148,7 @@ async def get_after(
     return None if cursor is None else cursors.decode(cursor)
 
 
-AfterDep = Annotated[UUID | None, Depends(get_after)]
+CursorDep = Annotated[UUID | None, Depends(get_after)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 IfMatch = Annotated[str | None, Header()]
 IfNoneMatch = Annotated[str | None, Header()]

@@ -11,9 +11,9 @@ from app.core.errors import Overloaded
 def test_it_refuses_a_wait_that_is_too_long() -> None:
     async def main() -> None:
         bulkhead = Bulkhead(1, 0.01)
-        async with bulkhead.place():
+        async with bulkhead.slot():
             with pytest.raises(Overloaded):
-                await bulkhead.place().__aenter__()
+                await bulkhead.slot().__aenter__()
 
     anyio.run(main)
 
@@ -22,9 +22,9 @@ def test_a_place_is_free_again_after_an_error() -> None:
     async def main() -> None:
         bulkhead = Bulkhead(1, 0.01)
         with pytest.raises(ZeroDivisionError):
-            async with bulkhead.place():
+            async with bulkhead.slot():
                 raise ZeroDivisionError
-        async with bulkhead.place():
+        async with bulkhead.slot():
             pass
 
     anyio.run(main)
@@ -36,7 +36,7 @@ def test_places_are_given_in_order_of_arrival() -> None:
         served: list[int] = []
 
         async def request(number: int) -> None:
-            async with bulkhead.place():
+            async with bulkhead.slot():
                 served.append(number)
                 await anyio.lowlevel.checkpoint()
 

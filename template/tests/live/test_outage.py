@@ -23,16 +23,16 @@ def proxy(lasting_url: str) -> Proxy:
 
 
 @pytest.fixture(scope="module")
-def way(lasting_url: str, proxy: Proxy) -> str:
+def proxied_url(lasting_url: str, proxy: Proxy) -> str:
     """Its URL."""
     url = make_url(lasting_url).set(host="127.0.0.1", port=proxy.port)
     return url.render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="module")
-def service(way: str) -> Iterator[Service]:
+def service(proxied_url: str) -> Iterator[Service]:
     """A service that goes this way."""
-    with running(way) as service:
+    with running(proxied_url) as service:
         yield service
 
 
@@ -81,7 +81,9 @@ def test_an_outage_is_a_503_and_ends_by_itself(http: httpx2.Client, proxy: Proxy
     assert http.get("/readyz").status_code == 200
 
 
-def test_a_database_that_stops_answering_holds_nobody_for_long(way: str, proxy: Proxy) -> None:
+def test_a_database_that_stops_answering_holds_nobody_for_long(
+    proxied_url: str, proxy: Proxy
+) -> None:
     async def main(service: Service, headers: dict[str, str]) -> list[int]:
         async with httpx2.AsyncClient(base_url=service.url, headers=headers, timeout=30) as many:
             requests = [many.get("/api/v1/users/me") for _ in range(30)]
@@ -94,7 +96,7 @@ def test_a_database_that_stops_answering_holds_nobody_for_long(way: str, proxy: 
         "DATABASE_POOL_TIMEOUT_SECONDS": "2",
         "READINESS_TIMEOUT_SECONDS": "1",
     }
-    with running(way, **limits) as service:
+    with running(proxied_url, **limits) as service:
         headers = service.sign_up()
         service.get("/api/v1/users/me", **headers)
         proxy.freeze()
@@ -144,22 +146,22 @@ def test_only_503s_under_load(service: Service, http: httpx2.Client, proxy: Prox
     assert http.get("/api/v1/users/me").status_code == 200
 
 
-def test_a_migration_waits_longer_than_a_request(way: str, proxy: Proxy) -> None:
+def test_a_migration_waits_longer_than_a_request(proxied_url: str, proxy: Proxy) -> None:
     def look(connection: Connection) -> None:
         connection.execute(text("SELECT 1"))
 
-    settings = make_settings(way, database_connect_timeout_seconds=2)
+    settings = make_settings(proxied_url, database_connect_timeout_seconds=2)
     proxy.freeze()
     Timer(3, proxy.thaw).start()
     run_migrations(settings, look)
 
 
-def test_the_start_does_not_fail_without_the_database(way: str, proxy: Proxy) -> None:
+def test_the_start_does_not_fail_without_the_database(proxied_url: str, proxy: Proxy) -> None:
     proxy.cut()
-    with running(way, DATABASE_START_TIMEOUT_SECONDS="0.5") as service:
+    with running(proxied_url, DATABASE_START_TIMEOUT_SECONDS="0.5") as service:
         assert service.get("/readyz").status_code == 503
         lines = [json.loads(line)["event"] for line in service.log.read_text().splitlines()]
         assert "stamina.retry_scheduled" in lines
-        assert "database_away" in lines
+        assert "database_unavailable" in lines
         proxy.mend()
         assert service.get("/readyz").status_code == 200

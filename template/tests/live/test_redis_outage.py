@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from app.core.cache.redis import RedisAway
+from app.core.cache.redis import RedisUnavailable
 from app.core.cache.store import Cache
 from app.main import create_app
 from tests.client import serve
@@ -139,7 +139,7 @@ async def test_who_waits_for_a_connection_is_told(build: Build) -> None:
             async with cache.connected():
                 pass
 
-        with pytest.raises(RedisAway):
+        with pytest.raises(RedisUnavailable):
             await ask()
 
 

@@ -31,4 +31,4 @@ def misbehave(
     return simulate(paths, steps, seed, report)
 
 
-Task.known[:] = [replace(SIMULATE, run=misbehave)]
+Task.registry[:] = [replace(SIMULATE, run=misbehave)]

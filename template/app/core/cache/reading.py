@@ -18,7 +18,7 @@ async def reading(database: Database) -> AsyncIterator[ReadSession]:
     # {% if sqlalchemy == "sync" %}
     place = place_in(database.bulkhead)
     # {% else %}
-    place = database.bulkhead.place()
+    place = database.bulkhead.slot()
     # {% endif %}
     async with place, database.read() as session:
         yield session

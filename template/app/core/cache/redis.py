@@ -43,7 +43,7 @@ _TRIES = 3
 _RETRY_SECONDS = 0.1
 
 
-class RedisAway(RedisError):
+class RedisUnavailable(RedisError):
     """It failed lately, and is asked nothing but whether it is well."""
 
 
@@ -74,11 +74,11 @@ class RedisServer(Resource):
         self._reachable = True
         # None while it fails. Before it is read from again it has to be well for as long as any
         # other process, which may have noticed later, needs to delete what it could not.
-        self._well_since: float | None = 0.0
+        self._healthy_since: float | None = 0.0
         self._settle_seconds = 2 * settings.redis_probe_seconds + 2 * seconds
         self._probe_name = f"{settings.cache_prefix}:probe"
         # Names that have to be deleted, and when each will have expired by itself.
-        self._owed: dict[str, float] = {}
+        self._pending_deletes: dict[str, float] = {}
         self._lock = Lock()
         self._watching: asyncio.Task[None] | None = None
         self._watch_scope = CancelScope()
@@ -94,7 +94,7 @@ class RedisServer(Resource):
         """The client, for a command; raises FAILURES, at once while the circuit is open."""
         async with self._places:
             if not self.up:
-                raise RedisAway
+                raise RedisUnavailable
             try:
                 yield self.client
             except FAILURES as error:
@@ -115,7 +115,7 @@ class RedisServer(Resource):
     def delete_soon(self, names: Set[str], *, expires_seconds: float) -> None:
         """Have them deleted without waiting for it."""
         with self._lock:
-            self._owed |= dict.fromkeys(names, monotonic() + expires_seconds)
+            self._pending_deletes |= dict.fromkeys(names, monotonic() + expires_seconds)
 
     async def _unlink(self, names: Set[str]) -> bool:
         async with self._places:
@@ -138,9 +138,9 @@ class RedisServer(Resource):
 
     def _open_circuit(self, error: Exception) -> None:
         with self._lock:
-            was_up, self.up, self._well_since = self.up, False, None
+            was_up, self.up, self._healthy_since = self.up, False, None
         if was_up:
-            log.warning("redis_away", error=str(error))
+            log.warning("redis_unavailable", error=str(error))
 
     async def _probe(self) -> None:
         try:
@@ -160,7 +160,7 @@ class RedisServer(Resource):
 
     async def _delete_owed(self) -> None:
         with self._lock:
-            owed, self._owed = self._owed, {}
+            owed, self._pending_deletes = self._pending_deletes, {}
         names = [name for name, expires in owed.items() if expires > monotonic()]
         try:
             while names:
@@ -168,7 +168,7 @@ class RedisServer(Resource):
                 del names[-1_000:]
         finally:
             with self._lock:
-                self._owed = {name: owed[name] for name in names} | self._owed
+                self._pending_deletes = {name: owed[name] for name in names} | self._pending_deletes
 
     async def _time(self) -> float:
         """How many seconds it takes to answer, at best: it may be us who are slow."""
@@ -184,19 +184,20 @@ class RedisServer(Resource):
     def _is_well(self) -> None:
         now = monotonic()
         with self._lock:
-            if self._well_since is None:
-                self._well_since = now
-            settled = now - self._well_since >= self._settle_seconds and not self._owed
+            if self._healthy_since is None:
+                self._healthy_since = now
+            healthy_seconds = now - self._healthy_since
+            settled = healthy_seconds >= self._settle_seconds and not self._pending_deletes
             is_back = settled and not self.up
             self.up = self.up or settled
         if is_back:
-            log.info("redis_back")
+            log.info("redis_available")
 
     async def _end(self) -> None:
-        if self._owed:
+        if self._pending_deletes:
             await self._probe()
-        if self._owed:
-            log.warning("redis_not_told", keys=len(self._owed))
+        if self._pending_deletes:
+            log.warning("redis_not_told", keys=len(self._pending_deletes))
         await self.client.aclose()
 # {% endcall %}
 
@@ -210,9 +211,9 @@ class RedisServer(Resource):
         self._watching = asyncio.create_task(self._watch())
 
     async def check(self) -> None:
-        """Raise RedisAway while the circuit is open."""
+        """Raise RedisUnavailable while the circuit is open."""
         if not self.up:
-            raise RedisAway
+            raise RedisUnavailable
 
     async def close(self) -> None:
         """Close the connections."""
@@ -243,5 +244,5 @@ class RedisServer(Resource):
             self._ticked = monotonic()
             await asyncio.sleep(_RETRY_SECONDS)
             self._late_seconds = monotonic() - self._ticked - _RETRY_SECONDS
-            if self._owed or not self.up:
+            if self._pending_deletes or not self.up:
                 break

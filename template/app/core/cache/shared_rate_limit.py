@@ -34,7 +34,7 @@ class SharedAttemptLimiter:
         self._server = server
         self._local = local
         self._count_one = server.client.register_script(_COUNT)
-        self._take_one_back = server.client.register_script(_TAKE_BACK)
+        self._forgive_one = server.client.register_script(_TAKE_BACK)
 
     @asynccontextmanager
     async def attempt(self, client: str, address: str) -> AsyncIterator[None]:
@@ -42,11 +42,11 @@ class SharedAttemptLimiter:
 # {% if sqlalchemy == "sync" %}
         await to_thread.run_sync(self.count, client, address)
         yield
-        await to_thread.run_sync(self.take_back, client, address)
+        await to_thread.run_sync(self.forgive, client, address)
 # {% else %}
         await self.count(client, address)
         yield
-        await self.take_back(client, address)
+        await self.forgive(client, address)
 # {% endif %}
 
 # {% call unasync() %}
@@ -66,16 +66,16 @@ class SharedAttemptLimiter:
         except FAILURES:
             self._local.count(client, address)
 
-    async def take_back(self, client: str, address: str) -> None:
+    async def forgive(self, client: str, address: str) -> None:
         """Forget an attempt that succeeded, and what failed for its address before."""
-        self._local.take_back(client, address)
+        self._local.forgive(client, address)
         with suppress(*FAILURES):
-            await self._take_back(client, address)
+            await self._forgive(client, address)
 
-    async def _take_back(self, client: str, address: str) -> None:
+    async def _forgive(self, client: str, address: str) -> None:
         async with self._server.connected() as redis:
             await redis.unlink(self._key("address", address))
-            await self._take_one_back(keys=[self._key("client", client)])
+            await self._forgive_one(keys=[self._key("client", client)])
 # {% endcall %}
 
     def _key(self, kind: str, name: str) -> str:

@@ -11,7 +11,8 @@ To cache what a domain answers, declare it, and read it through the cache:
     profile = await cache.read(PROFILES, user_id, load)
 
 Rows that are changed through a session need no more. After a statement that changes them past the
-session, or if an answer holds more than its row: `session.after_commit(partial(cache.drop, …))`.
+session, or if an answer holds more than its row:
+`session.after_commit(partial(cache.invalidate, …))`.
 """
 
 # {% call unasync() %}
@@ -84,7 +85,7 @@ class Answer(NamedTuple):
 class Cached(Generic[Row]):
     """What is kept of a model: each row as a response, or that there is none."""
 
-    known: ClassVar[list["Cached[Any]"]] = []
+    registry: ClassVar[list["Cached[Any]"]] = []
 
     def __init__(self, model: type[Row], schema: type[Schema], missing: type[NotFound]) -> None:
         self.model = model
@@ -95,7 +96,7 @@ class Cached(Generic[Row]):
         # what that one writes deletes it.
         shape = json.dumps(schema.model_json_schema(mode="serialization"), sort_keys=True)
         self._shape = blake2b(shape.encode(), digest_size=4).hexdigest().encode()
-        Cached.known.append(self)
+        Cached.registry.append(self)
 
     def answer(self, row: Row) -> Answer:
         """What is sent of a row."""
@@ -151,14 +152,14 @@ class Cache(RedisServer):
         finally:
             if found is not None:
                 with suppress(*FAILURES):
-                    await self._give_back(name, found, value, seconds)
+                    await self._store_under_lease(name, found, value, seconds)
         return answer
 
-    async def drop(self, kind: Cached[Any], key: UUID) -> None:
+    async def invalidate(self, kind: Cached[Any], key: UUID) -> None:
         """Forget what is kept, and what is being loaded."""
         await self._drop({self._name(kind, key)})
 
-    def follow(self, session: WriteSession) -> None:
+    def invalidate_on_commit(self, session: WriteSession) -> None:
         """Drop what this session changes, after its commit."""
         names: set[str] = set()
         commits = False
@@ -167,7 +168,7 @@ class Cache(RedisServer):
             changed = {
                 self._name(kind, row.id)
                 for row in (*flushed.new, *flushed.dirty, *flushed.deleted)
-                for kind in Cached.known
+                for kind in Cached.registry
                 if isinstance(row, kind.model)
             }
             if changed and not names:
@@ -178,14 +179,14 @@ class Cache(RedisServer):
             nonlocal commits
             commits = True
 
-        def doubt(*_: object) -> None:
+        def on_uncertain_commit(*_: object) -> None:
             # A commit whose answer was lost may have happened.
             if commits and names:
                 self.delete_soon(names, expires_seconds=self._expires_seconds)
 
         event.listen(session.sync_session, "after_flush", note)
         event.listen(session.sync_session, "before_commit", note_commit)
-        event.listen(session.sync_session, "after_soft_rollback", doubt)
+        event.listen(session.sync_session, "after_soft_rollback", on_uncertain_commit)
 
     async def _drop(self, names: Set[str]) -> None:
         await self.delete(names, expires_seconds=self._expires_seconds)
@@ -246,7 +247,13 @@ class Cache(RedisServer):
         async with self.connected() as redis:
             await redis.unlink(name)
 
-    async def _give_back(self, name: str, lease: bytes, value: bytes, seconds: float) -> None:
+    async def _store_under_lease(
+        self,
+        name: str,
+        lease: bytes,
+        value: bytes,
+        seconds: float,
+    ) -> None:
         """Store the value under the lease, if it is still there; an empty one only ends it."""
         async with self.connected():
             await self._settle(keys=[name], args=[lease, value, round(seconds * 1_000)])

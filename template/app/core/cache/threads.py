@@ -31,7 +31,7 @@ def waiting() -> Iterator[bool]:
 @contextmanager
 def place_in(bulkhead: Bulkhead) -> Iterator[None]:
     """Wait for a place in a bulkhead and hold it; raises Overloaded."""
-    place = bulkhead.place()
+    place = bulkhead.slot()
     with waiting() as in_route:
         if in_route:
             from_thread.run(place.__aenter__)

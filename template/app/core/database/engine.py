@@ -39,7 +39,7 @@ from app.settings import Settings
 log = structlog.get_logger()
 
 
-class DatabaseAway(Unavailable):
+class DatabaseUnavailable(Unavailable):
     """The database does not answer, or not in time."""
 
     message = "The database is not available at the moment: try again soon."
@@ -55,7 +55,7 @@ class Database(Resource):
         self.connection_limit: int | None = None
         # {% endif %}
         self.engine = dialect.build_engine(settings)
-        event.listen(self.engine.sync_engine, "handle_error", _tell_away)
+        event.listen(self.engine.sync_engine, "handle_error", _translate_error)
         # The same pool, without transactions.
         self._reader = self.engine.execution_options(**dialect.reading_options(settings))
         self.read_sessions = async_sessionmaker(
@@ -115,7 +115,7 @@ class Database(Resource):
 
     async def _wait(self) -> None:
         attempts = stamina.retry_context(
-            on=DatabaseAway,
+            on=DatabaseUnavailable,
             attempts=None,
             timeout=self.settings.database_start_timeout_seconds,
             wait_max=1,
@@ -124,8 +124,8 @@ class Database(Resource):
             async for attempt in attempts:
                 with attempt:
                     await self._check_start()
-        except DatabaseAway:
-            log.error("database_away", hint="serving 503 until it answers")
+        except DatabaseUnavailable:
+            log.error("database_unavailable", hint="serving 503 until it answers")
 # {% endcall %}
 # {% if sqlalchemy == "sync" %}
 
@@ -135,7 +135,7 @@ class Database(Resource):
         await to_thread.run_sync(self._wait)
 
     async def check(self) -> None:
-        """Raise DatabaseAway when it does not answer."""
+        """Raise DatabaseUnavailable when it does not answer."""
         await to_thread.run_sync(self._ask, abandon_on_cancel=True, limiter=self._check_threads)
 
     async def close(self) -> None:
@@ -158,7 +158,7 @@ def run_migrations(settings: Settings, work: Callable[[Connection], None]) -> No
         await self._wait()
 
     async def check(self) -> None:
-        """Raise DatabaseAway when it does not answer."""
+        """Raise DatabaseUnavailable when it does not answer."""
         await self._ask()
 
     async def close(self) -> None:
@@ -181,8 +181,8 @@ def run_migrations(settings: Settings, work: Callable[[Connection], None]) -> No
 # {% endif %}
 
 
-def _tell_away(context: ExceptionContext) -> None:
-    if dialect.is_away(context.original_exception):
+def _translate_error(context: ExceptionContext) -> None:
+    if dialect.is_unavailable(context.original_exception):
         # A connection that timed out may still be answered: nobody else must get it.
         context.is_disconnect |= isinstance(context.original_exception, OSError)
-        raise DatabaseAway
+        raise DatabaseUnavailable

@@ -32,7 +32,7 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map = {  # noqa: RUF012 - read by SQLAlchemy when the class is made
-        datetime: dialect.MOMENT,
+        datetime: dialect.TIMESTAMP,
     }
 
 

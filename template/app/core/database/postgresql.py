@@ -39,7 +39,7 @@ from app.core.database.psycopg import connect
 # {% endif %}
 from app.settings import Settings
 
-MOMENT = DateTime(timezone=True)
+TIMESTAMP = DateTime(timezone=True)
 
 # SQLSTATEs: a foreign key, a unique constraint, an exclusion constraint.
 _CONFLICTS = {"23503", "23505", "23P01"}
@@ -128,7 +128,7 @@ def build_worker_engine(settings: Settings) -> Engine:
 
 
 # {% endif %}
-def is_away(error: BaseException) -> bool:
+def is_unavailable(error: BaseException) -> bool:
     """Whether the server is away or out of time, rather than the statement wrong."""
     state = getattr(error, "sqlstate", None)
     if state is not None:
@@ -195,7 +195,7 @@ def _refuse_dropped(connection: Any, _record: object, _proxy: object) -> None:
     if connection.driver_connection.is_closed():
         raise DisconnectionError
 # {% else %}
-def is_away(error: BaseException) -> bool:
+def is_unavailable(error: BaseException) -> bool:
     """Whether the server is away or out of time, rather than the statement wrong."""
     state = getattr(error, "sqlstate", None)
     if state is not None:

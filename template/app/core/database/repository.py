@@ -30,11 +30,11 @@ class Repository(Generic[Model]):
         """The row with this id."""
         return await self.session.get(self.model, key)
 
-    async def find(self, **values: object) -> Model | None:
+    async def get_by(self, **values: object) -> Model | None:
         """The one row with these values."""
         return await self.session.scalar(select(self.model).filter_by(**values))
 
-    async def lock(self, key: UUID) -> Model | None:
+    async def get_for_update(self, key: UUID) -> Model | None:
         """The row with this id, kept from others until the end of the transaction."""
         return await self.session.get(self.model, key, with_for_update=True)
 

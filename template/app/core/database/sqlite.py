@@ -74,7 +74,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value and value.replace(tzinfo=UTC)
 
 
-MOMENT = UtcDateTime()
+TIMESTAMP = UtcDateTime()
 
 
 def build_engine(settings: Settings) -> AsyncEngine:
@@ -139,7 +139,7 @@ def violates(error: IntegrityError, table: Table, constraint: str) -> bool:
     return str(error.orig) in [f"UNIQUE constraint failed: {', '.join(each)}" for each in columns]
 
 
-def is_away(error: BaseException) -> bool:
+def is_unavailable(error: BaseException) -> bool:
     """Whether the file cannot be used now, rather than the statement being wrong."""
     return str(getattr(error, "sqlite_errorname", "")).startswith(_AWAY)
 

@@ -40,9 +40,9 @@ class RequestMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
-            await self.app(scope, receive, _in_a_sentence(send))
+            await self.app(scope, receive, _without_traceback(send))
             return
-        exchange = _Exchange(scope, send, self.headers)
+        exchange = _RequestLog(scope, send, self.headers)
         with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
             try:
                 await self.app(scope, receive, exchange.send)
@@ -57,7 +57,7 @@ class RequestMiddleware:
                 exchange.log()
 
 
-class _Exchange:
+class _RequestLog:
     """One request and the response to it."""
 
     def __init__(self, scope: Scope, send: Send, headers: dict[str, str]) -> None:
@@ -98,7 +98,7 @@ class _Exchange:
         )
 
 
-def _in_a_sentence(send: Send) -> Send:
+def _without_traceback(send: Send) -> Send:
     """Tell of a start that is refused without a traceback."""
 
     async def tell(message: Message) -> None:
@@ -146,7 +146,7 @@ class ErrorMiddleware:
             if started or scope["type"] != "http":
                 # The response has begun: only a broken connection can still tell.
                 raise
-            response = problem(500, detail="The service made a mistake.")
+            response = problem(500, detail="Internal server error.")
             await response(scope, receive, send)
 
 

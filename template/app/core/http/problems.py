@@ -116,7 +116,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class Service(FastAPI):
+class ProblemAPI(FastAPI):
     """The application; its OpenAPI document knows what problems look like."""
 
     def openapi(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Page(Schema, Generic[Item]):
     next_cursor: str | None
 
 
-def normalized(address: str) -> str:
+def normalize_email(address: str) -> str:
     """The one form of an e-mail address that is stored and looked for."""
     try:
         return validate_email(address)[1].lower()

@@ -26,7 +26,7 @@ _CLOSE_SECONDS = 2.0
 _ONE_RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2}
 
 
-class BrokerAway(Exception):
+class BrokerUnavailable(Exception):
     """The broker did not take the last message."""
 
 
@@ -104,21 +104,21 @@ class CeleryQueue(JobRunner):
     async def open(self) -> None:
         """Begin to send; the first message is to nobody, and connects."""
         self._thread.start()
-        self.wake()
+        self.notify()
 
     async def check(self) -> None:
-        """Raise BrokerAway while messages fail."""
+        """Raise BrokerUnavailable while messages fail."""
         if not self._up:
-            raise BrokerAway
+            raise BrokerUnavailable
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Wake a worker. If that fails, the sweep does it when the broker is back."""
         self._wakes.release()
 
     async def close(self) -> None:
         """End the thread, if that is quick."""
         self._closing = True
-        self.wake()
+        self.notify()
         if self._thread.is_alive():
             await to_thread.run_sync(self._thread.join, _CLOSE_SECONDS)
 
@@ -134,11 +134,11 @@ class CeleryQueue(JobRunner):
             self._celery.send_task(RUN)
         except Exception as error:
             if self._up:
-                log.warning("broker_away", error=str(error))
+                log.warning("broker_unavailable", error=str(error))
             self._up = False
             while self._wakes.acquire(blocking=False):
                 pass
         else:
             if not self._up:
-                log.info("broker_back")
+                log.info("broker_available")
             self._up = True

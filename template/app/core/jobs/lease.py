@@ -43,7 +43,7 @@ def claim(kind: type[Job], settings: Settings) -> Change:
     )
 
 
-def keep(job: Job, progress: float, settings: Settings) -> Change:
+def renew(job: Job, progress: float, settings: Settings) -> Change:
     """Keep a claim, and say how far the job is; gives nothing if the claim is lost."""
     return _held(job).values(claimed_until=_in(settings.job_lease_seconds), progress=progress)
 
@@ -60,7 +60,7 @@ def fail(job: Job, sentence: str) -> Change:
     return _held(job).values(status=Status.FAILED, error=sentence, claim=None, claimed_until=None)
 
 
-def hand_back(job: Job) -> Change:
+def release(job: Job) -> Change:
     """Queue a job again whose runner stops; that does not count as an attempt."""
     return _held(job).values(
         status=Status.QUEUED,
@@ -71,7 +71,7 @@ def hand_back(job: Job) -> Change:
     )
 
 
-def lose(job: Job, settings: Settings) -> Change:
+def requeue(job: Job, settings: Settings) -> Change:
     """Queue a job again whose process died, if it has attempts left."""
     return _held(job).values(_after_a_loss(type(job), settings))
 

@@ -55,7 +55,7 @@ class Job(Record):
     claim: Mapped[UUID | None]
     claimed_until: Mapped[datetime | None]
 
-    inputs_of: ClassVar[tuple[str, ...]]
+    input_columns: ClassVar[tuple[str, ...]]
 
     @declared_attr.directive
     def __table_args__(cls) -> tuple[Any, ...]:  # noqa: N805
@@ -64,7 +64,7 @@ class Job(Record):
     @property
     def inputs(self) -> Inputs:
         """What it is asked for: the arguments of the function that does it."""
-        return {name: getattr(self, name) for name in self.inputs_of}
+        return {name: getattr(self, name) for name in self.input_columns}
 
 
 AnyJob = TypeVar("AnyJob", bound=Job)
@@ -74,13 +74,13 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 class Task(Generic[AnyJob]):
     """A kind of job, and the function that does it: with its inputs, and one to report with."""
 
-    known: ClassVar[list["Task[Any]"]] = []
+    registry: ClassVar[list["Task[Any]"]] = []
 
     kind: type[AnyJob]
     run: Callable[..., Result]
 
     def __post_init__(self) -> None:
-        Task.known.append(self)
+        Task.registry.append(self)
 
     @property
     def name(self) -> str:
@@ -92,5 +92,5 @@ class JobRunner(Resource, ABC):
     """What runs jobs, or gets them run elsewhere."""
 
     @abstractmethod
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Say that a job is queued, after its commit; it returns at once and never fails."""

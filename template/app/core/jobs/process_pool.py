@@ -48,7 +48,7 @@ class ProcessDied(Exception):
     """The process of a job has ended, or was ended, before the job."""
 
 
-class _Place:
+class _Slot:
     """One process for one job at a time: its end is nobody else's, as in a pool it would be."""
 
     def __init__(self, settings: Settings) -> None:
@@ -117,7 +117,7 @@ class ProcessPool(JobRunner):
         super().__init__(settings)
         # Connections of its own: jobs and requests do not wait for each other's.
         self._database = Database(settings.model_copy(update={"database_pool_size": 1}))
-        self._places = [_Place(settings) for _ in range(settings.process_pool_size)]
+        self._places = [_Slot(settings) for _ in range(settings.process_pool_size)]
         self._idle = list(self._places)
         self._running: dict[asyncio.Task[None], Job] = {}
         self._woken = asyncio.Event()
@@ -148,7 +148,7 @@ class ProcessPool(JobRunner):
     async def check(self) -> None:
         """Never down: a process that dies is replaced."""
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Look for jobs now."""
         self._loop.call_soon_threadsafe(self._woken.set)
 
@@ -167,7 +167,7 @@ class ProcessPool(JobRunner):
         atexit.unregister(self._kill)
         with move_on_after(_CLOSE_SECONDS), suppress(Unavailable):
             for job in unfinished.values():
-                await self._apply(lease.hand_back(job))
+                await self._apply(lease.release(job))
         await self._database.close()
 
     def _kill(self) -> None:
@@ -192,13 +192,13 @@ class ProcessPool(JobRunner):
     async def _sweep(self) -> None:
         if monotonic() >= self._next_sweep:
             self._next_sweep = monotonic() + self.settings.job_sweep_seconds
-            for task in Task.known:
+            for task in Task.registry:
                 if found := await self._apply(lease.sweep(task.kind, self.settings)):
                     log.warning("jobs_lost", kind=task.name, count=len(found))
 
     async def _begin_next(self) -> bool:
         # In any order: no kind of job waits until there are none of the others.
-        for task in sample(Task.known, len(Task.known)):
+        for task in sample(Task.registry, len(Task.registry)):
             for job in await self._apply(lease.claim(task.kind, self.settings)):
                 running = asyncio.create_task(self._run(self._idle.pop(), task, job))
                 self._running[running] = job
@@ -206,7 +206,7 @@ class ProcessPool(JobRunner):
                 return True
         return False
 
-    async def _run(self, place: _Place, task: Task[Any], job: Job) -> None:
+    async def _run(self, place: _Slot, task: Task[Any], job: Job) -> None:
         names = {"request_id": job.request_id, "job_id": str(job.id)}
         with bound_contextvars(**names):
             log.info("job_started", kind=task.name, attempt=job.attempts)
@@ -221,7 +221,7 @@ class ProcessPool(JobRunner):
                 self._idle.append(place)
                 self._woken.set()
 
-    async def _outcome(self, place: _Place, task: Task[Any], job: Job) -> Change:
+    async def _outcome(self, place: _Slot, task: Task[Any], job: Job) -> Change:
         """What came of it; raises ClaimLost."""
         place.take()
         work = asyncio.create_task(
@@ -241,13 +241,13 @@ class ProcessPool(JobRunner):
             result, error = work.result()
         except ProcessDied:
             log.warning("job_process_died")
-            return lease.lose(job, self.settings)
+            return lease.requeue(job, self.settings)
         if result is None:
             log.error("job_failed", error=error)
-            return lease.fail(job, "The service made a mistake.")
+            return lease.fail(job, "Internal server error.")
         return lease.succeed(job, json.loads(result))
 
-    async def _attend(self, work: asyncio.Task[Outcome], place: _Place, job: Job) -> None:
+    async def _attend(self, work: asyncio.Task[Outcome], place: _Slot, job: Job) -> None:
         """Say that it goes on, until it ends; raises ClaimLost, JobTooLong."""
         ends = monotonic() + self.settings.job_time_limit_seconds
         while not work.done():
@@ -255,7 +255,7 @@ class ProcessPool(JobRunner):
             if monotonic() > ends and not work.done():
                 raise JobTooLong
             with suppress(Unavailable):
-                change = lease.keep(job, place.progress.value, self.settings)
+                change = lease.renew(job, place.progress.value, self.settings)
                 if not work.done() and not await self._apply(change):
                     raise ClaimLost
 

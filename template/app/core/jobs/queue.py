@@ -59,7 +59,7 @@ class JobQueue(Generic[AnyJob]):
         job.request_id = get_contextvars().get("request_id", "")
         self._session.add(job)
         await self._session.flush()
-        self._session.after_commit(self._wake)
+        self._session.after_commit(self._notify_runner)
         return job
 
     async def cancel(self, job: AnyJob) -> bool:
@@ -98,8 +98,8 @@ class JobQueue(Generic[AnyJob]):
         if of_all >= settings.jobs_waiting:
             raise BacklogFull(retry_after_seconds=_RETRY_SECONDS)
 
-    async def _wake(self) -> None:
-        self._runner.wake()
+    async def _notify_runner(self) -> None:
+        self._runner.notify()
 
 
 # {% endcall %}

@@ -62,7 +62,7 @@ class Worker:
     def run_next(self) -> None:
         """Do the oldest job that waits, if there is one."""
         # In any order: no kind of job waits until there are none of the others.
-        for task in sample(Task.known, len(Task.known)):
+        for task in sample(Task.registry, len(Task.registry)):
             for job in self.apply(lease.claim(task.kind, self.settings)):
                 names = {"request_id": job.request_id, "job_id": str(job.id)}
                 with bound_contextvars(**names):
@@ -73,7 +73,7 @@ class Worker:
     def sweep(self) -> int:
         """Queue the jobs again whose workers have died; gives how many wait."""
         waiting = 0
-        for task in Task.known:
+        for task in Task.registry:
             if found := self.apply(lease.sweep(task.kind, self.settings)):
                 log.warning("jobs_lost", kind=task.name, count=len(found))
             queued = select(func.count()).where(task.kind.status == Status.QUEUED)
@@ -97,7 +97,7 @@ class Worker:
             # One that is told to end while its worker is not may be told so because of its job.
             stops = bool(self.stopping.value)
             with suppress(ClaimLost):
-                left = lease.hand_back(job) if stops else lease.lose(job, self.settings)
+                left = lease.release(job) if stops else lease.requeue(job, self.settings)
                 self._record(left)
             log.info("job_handed_back")
             sys.exit()
@@ -106,8 +106,8 @@ class Worker:
 
     def _outcome(self, task: Task[Any], job: Job) -> Change:
         try:
-            with _Pulse(self, job) as pulse:
-                result = task.run(**job.inputs, report=pulse.report)
+            with _Heartbeat(self, job) as heartbeat:
+                result = task.run(**job.inputs, report=heartbeat.report)
             text = encode(result, self.settings.job_result_max_bytes)
             return lease.succeed(job, json.loads(text))
         except (ClaimLost, Stopped):
@@ -117,7 +117,7 @@ class Worker:
             return lease.fail(job, _TOO_LONG)
         except BaseException:
             log.exception("job_failed")
-            return lease.fail(job, "The service made a mistake.")
+            return lease.fail(job, "Internal server error.")
 
     @stamina.retry(on=SQLAlchemyError, attempts=None, timeout=60, wait_max=1)
     def _record(self, outcome: Change) -> None:
@@ -125,7 +125,7 @@ class Worker:
             raise ClaimLost
 
 
-class _Pulse:
+class _Heartbeat:
     """Says that a job goes on, and how far it is, while it does."""
 
     def __init__(self, worker: Worker, job: Job) -> None:
@@ -161,7 +161,7 @@ class _Pulse:
             change = (
                 lease.fail(self._job, _TOO_LONG)
                 if late
-                else lease.keep(self._job, self._progress, settings)
+                else lease.renew(self._job, self._progress, settings)
             )
             try:
                 self._lost = not self._worker.apply(change) or late

@@ -19,7 +19,7 @@ class Passwords:
         argon2 = Argon2Hasher(memory_cost=settings.password_hash_memory_kib)
         self._hasher = PasswordHash([argon2])
         # Verified when there is no such user, so that the answer takes as long.
-        self._nobody = self._hasher.hash(secrets.token_hex())
+        self._dummy_hash = self._hasher.hash(secrets.token_hex())
         self.bulkhead = Bulkhead(
             settings.password_hash_concurrency,
             settings.password_hash_wait_seconds,
@@ -31,7 +31,7 @@ class Passwords:
 
     async def verify(self, password: str, stored: str | None) -> bool:
         """Whether it is the password of this hash; it takes as long if there is none."""
-        hashed = stored or self._nobody
+        hashed = stored or self._dummy_hash
         valid = await to_thread.run_sync(self._hasher.verify, password, hashed)
         return valid and stored is not None
 

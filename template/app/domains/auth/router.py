@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form
 
-from app.core.dependencies import HASHING, ClientDep, LimiterDep, PasswordsDep, TokensDep
+from app.core.dependencies import ClientDep, HashSlot, LimiterDep, PasswordsDep, TokensDep
 from app.domains.auth.schemas import SignIn, Token
 from app.domains.auth.service import AuthService
-from app.domains.users.router import Reader
+from app.domains.users.router import UserReaderDep
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
@@ -24,18 +24,20 @@ async def count_attempt(
         yield
 
 
-async def get_service(users: Reader, passwords: PasswordsDep, tokens: TokensDep) -> AuthService:
+async def get_service(
+    users: UserReaderDep, passwords: PasswordsDep, tokens: TokensDep
+) -> AuthService:
     """The rules of signing in, on the session for reading."""
     return AuthService(users, passwords, tokens)
 
 
 LIMITED = Depends(count_attempt, scope="function")
-Service = Annotated[AuthService, Depends(get_service)]
+AuthServiceDep = Annotated[AuthService, Depends(get_service)]
 
 
 # {% call unasync() %}
-@router.post("/token", dependencies=[LIMITED, HASHING])
-async def sign_in(form: SignInForm, client: ClientDep, service: Service) -> Token:
+@router.post("/token", dependencies=[LIMITED, HashSlot])
+async def sign_in(form: SignInForm, client: ClientDep, service: AuthServiceDep) -> Token:
     """Exchange an address and a password for a token."""
     return await service.sign_in(form, client)
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from app.core.http.schemas import Printable, Schema, normalized
+from app.core.http.schemas import Printable, Schema, normalize_email
 
 
 class SignIn(BaseModel):
@@ -15,7 +15,7 @@ class SignIn(BaseModel):
         str,
         Field(min_length=1, max_length=254),
         Printable,
-        AfterValidator(normalized),
+        AfterValidator(normalize_email),
     ]
     password: Annotated[str, Field(min_length=1, max_length=256)]
 

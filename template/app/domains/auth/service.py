@@ -23,7 +23,7 @@ class AuthService:
 
     async def sign_in(self, form: SignIn, client: str) -> Token:
         """A token; raises InvalidCredentials."""
-        user = await self._users.find(form.username)
+        user = await self._users.get_by_email(form.username)
         stored = user.password_hash if user else None
         valid = await self._passwords.verify(form.password, stored)
         if user is None or not valid:

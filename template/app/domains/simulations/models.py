@@ -19,4 +19,4 @@ class Simulation(Job):
     steps: Mapped[int]
     seed: Mapped[int] = mapped_column(BigInteger)
 
-    inputs_of: ClassVar[tuple[str, ...]] = ("paths", "steps", "seed")
+    input_columns: ClassVar[tuple[str, ...]] = ("paths", "steps", "seed")

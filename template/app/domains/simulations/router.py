@@ -13,7 +13,7 @@ from app.domains.simulations.repository import SimulationRepository
 from app.domains.simulations.schemas import SimulationForm, SimulationState
 from app.domains.simulations.service import SimulationReader, SimulationService
 from app.domains.simulations.tasks import SIMULATE
-from app.domains.users.router import Service as Users
+from app.domains.users.router import UserServiceDep
 
 router = APIRouter(prefix="/api/v1/simulations", tags=["simulations"])
 
@@ -26,15 +26,15 @@ async def get_reader(session: ReadSessionDep) -> SimulationReader:
 
 
 async def get_service(
-    session: WriteSessionDep, runner: JobRunnerDep, users: Users
+    session: WriteSessionDep, runner: JobRunnerDep, users: UserServiceDep
 ) -> SimulationService:
     """The rules of simulations, in the transaction of this request."""
     queue = JobQueue(SIMULATE, session, runner)
     return SimulationService(SimulationRepository(session), queue, users)
 
 
-Reader = Annotated[SimulationReader, Depends(get_reader)]
-Service = Annotated[SimulationService, Depends(get_service)]
+SimulationReaderDep = Annotated[SimulationReader, Depends(get_reader)]
+SimulationServiceDep = Annotated[SimulationService, Depends(get_service)]
 
 
 # {% call unasync() %}
@@ -47,7 +47,7 @@ Service = Annotated[SimulationService, Depends(get_service)]
 async def create(
     caller: CallerDep,
     form: SimulationForm,
-    service: Service,
+    service: SimulationServiceDep,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> Simulation:
@@ -60,13 +60,13 @@ async def create(
 
 
 @router.get("/{simulation_id}", response_model=SimulationState)
-async def get(caller: CallerDep, simulation_id: UUID, reader: Reader) -> Simulation:
+async def get(caller: CallerDep, simulation_id: UUID, reader: SimulationReaderDep) -> Simulation:
     """How far one of the caller's simulations is."""
     return await reader.get(caller, simulation_id)
 
 
 @router.delete("/{simulation_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def cancel(caller: CallerDep, simulation_id: UUID, service: Service) -> None:
+async def cancel(caller: CallerDep, simulation_id: UUID, service: SimulationServiceDep) -> None:
     """Cancel one of the caller's simulations, which ends at once, or soon if it runs."""
     await service.cancel(caller, simulation_id)
 

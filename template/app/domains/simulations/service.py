@@ -21,7 +21,7 @@ class SimulationReader:
 
     async def get(self, caller: Caller, key: UUID) -> Simulation:
         """The caller's simulation; raises SimulationNotFound."""
-        simulation = await self._simulations.find(id=key, owner_id=caller.id)
+        simulation = await self._simulations.get_by(id=key, owner_id=caller.id)
         if simulation is None:
             raise SimulationNotFound
         return simulation
@@ -47,14 +47,14 @@ class SimulationService(SimulationReader):
 
         Raises KeyReused, TooManyJobs, BacklogFull, Unauthenticated.
         """
-        await self._users.lock(caller)
+        await self._users.get_for_update(caller)
         new = Simulation(owner_id=caller.id, idempotency_key=idempotency_key, **form.model_dump())
         simulation = await self._queue.submit(new)
         return simulation, simulation is new
 
     async def cancel(self, caller: Caller, key: UUID) -> None:
         """Call it off; raises SimulationEnded, SimulationNotFound."""
-        simulation = await self._simulations.lock(key)
+        simulation = await self._simulations.get_for_update(key)
         if simulation is None or simulation.owner_id != caller.id:
             raise SimulationNotFound
         cancelled = await self._queue.cancel(simulation)

@@ -3,7 +3,7 @@
 from app.core.errors import Conflict, NotFound
 
 
-class AddressTaken(Conflict):
+class EmailTaken(Conflict):
     """Two users cannot share an address."""
 
     message = "This address is registered already."

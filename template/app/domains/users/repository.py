@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from app.core.database.repository import Repository
 from app.core.errors import Conflict
-from app.domains.users.errors import AddressTaken
+from app.domains.users.errors import EmailTaken
 from app.domains.users.models import User
 
 
@@ -13,4 +13,4 @@ class UserRepository(Repository[User]):
     """The rows of users."""
 
     model = User
-    conflicts: ClassVar[Mapping[str, type[Conflict]]] = {"uq_users_email": AddressTaken}
+    conflicts: ClassVar[Mapping[str, type[Conflict]]] = {"uq_users_email": EmailTaken}

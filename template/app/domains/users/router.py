@@ -9,22 +9,22 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response, status
 
 from app.core.dependencies import (
-    HASHING,
-    SIGNED_IN,
-    AfterDep,
     # {% if redis_cache %}
     CacheDep,
     # {% endif %}
     CallerDep,
+    CursorDep,
     CursorsDep,
-    # {% if redis_cache %}
-    IdleDatabaseDep,
-    # {% endif %}
+    HashSlot,
     IfMatch,
     IfNoneMatch,
     Limit,
     PasswordsDep,
     ReadSessionDep,
+    RequireUser,
+    # {% if redis_cache %}
+    UnreservedDatabaseDep,
+    # {% endif %}
     WriteSessionDep,
 )
 from app.core.http.etags import etag, matches, tag_headers
@@ -34,7 +34,7 @@ from app.domains.users.cached import CachedUserReader
 # {% endif %}
 from app.domains.users.models import User
 from app.domains.users.repository import UserRepository
-from app.domains.users.schemas import Account, Change, Profile, SignUp
+from app.domains.users.schemas import Account, Profile, SignUp, UserUpdate
 from app.domains.users.service import UserReader, UserService
 
 router = APIRouter(prefix="/api/v1/users", tags=["users"])
@@ -46,7 +46,7 @@ async def get_reader(session: ReadSessionDep) -> UserReader:
 
 
 # {% if redis_cache %}
-async def get_cached_reader(cache: CacheDep, database: IdleDatabaseDep) -> CachedUserReader:
+async def get_cached_reader(cache: CacheDep, database: UnreservedDatabaseDep) -> CachedUserReader:
     """The questions about users, with a session only for what the cache does not know."""
     return CachedUserReader(cache, database)
 
@@ -57,19 +57,21 @@ async def get_service(passwords: PasswordsDep, session: WriteSessionDep) -> User
     return UserService(UserRepository(session), passwords)
 
 
-async def wait_to_hash_if_changed(change: Change, passwords: PasswordsDep) -> AsyncIterator[None]:
+async def wait_to_hash_if_changed(
+    change: UserUpdate, passwords: PasswordsDep
+) -> AsyncIterator[None]:
     """A turn to hash the password, if it is one of the things to change."""
     async with AsyncExitStack() as stack:
         if change.password is not None:
-            await stack.enter_async_context(passwords.bulkhead.place())
+            await stack.enter_async_context(passwords.bulkhead.slot())
         yield
 
 
-Reader = Annotated[UserReader, Depends(get_reader)]
+UserReaderDep = Annotated[UserReader, Depends(get_reader)]
 # {% if redis_cache %}
-CachedReader = Annotated[CachedUserReader, Depends(get_cached_reader)]
+CachedUserReaderDep = Annotated[CachedUserReader, Depends(get_cached_reader)]
 # {% endif %}
-Service = Annotated[UserService, Depends(get_service)]
+UserServiceDep = Annotated[UserService, Depends(get_service)]
 
 
 # {% call unasync() %}
@@ -77,9 +79,9 @@ Service = Annotated[UserService, Depends(get_service)]
     "",
     status_code=status.HTTP_201_CREATED,
     response_model=Account,
-    dependencies=[HASHING],
+    dependencies=[HashSlot],
 )
-async def create(form: SignUp, service: Service, response: Response) -> User:
+async def create(form: SignUp, service: UserServiceDep, response: Response) -> User:
     """Sign up."""
     user = await service.sign_up(form)
     response.headers["Location"] = f"{router.prefix}/{user.id}"
@@ -90,13 +92,13 @@ async def create(form: SignUp, service: Service, response: Response) -> User:
 @router.get("/me", response_model=Account)
 async def get_me(
     caller: CallerDep,
-    reader: Reader,
+    reader: UserReaderDep,
     response: Response,
     if_none_match: IfNoneMatch = None,
 ) -> User | Response:
     """The caller, private fields included."""
-    user = await reader.get_own(caller)
-    return _unless_known(user, if_none_match, response)
+    user = await reader.get_me(caller)
+    return _or_not_modified(user, if_none_match, response)
 
 
 @router.patch(
@@ -106,8 +108,8 @@ async def get_me(
 )
 async def update_me(
     caller: CallerDep,
-    change: Change,
-    service: Service,
+    change: UserUpdate,
+    service: UserServiceDep,
     response: Response,
     if_match: IfMatch = None,
 ) -> User:
@@ -118,16 +120,16 @@ async def update_me(
 
 
 @router.delete("/me", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_me(caller: CallerDep, service: Service, if_match: IfMatch = None) -> None:
+async def delete_me(caller: CallerDep, service: UserServiceDep, if_match: IfMatch = None) -> None:
     """Delete the caller's account."""
     await service.delete(caller, if_match)
 
 
-@router.get("/{user_id}", response_model=Profile, dependencies=[SIGNED_IN])
+@router.get("/{user_id}", response_model=Profile, dependencies=[RequireUser])
 # {% if redis_cache %}
 async def get(
     user_id: UUID,
-    reader: CachedReader,
+    reader: CachedUserReaderDep,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Any user's public profile."""
@@ -136,20 +138,20 @@ async def get(
 # {% else %}
 async def get(
     user_id: UUID,
-    reader: Reader,
+    reader: UserReaderDep,
     response: Response,
     if_none_match: IfNoneMatch = None,
 ) -> User | Response:
     """Any user's public profile."""
     user = await reader.get(user_id)
-    return _unless_known(user, if_none_match, response)
+    return _or_not_modified(user, if_none_match, response)
 # {% endif %}
 
 
-@router.get("", dependencies=[SIGNED_IN])
+@router.get("", dependencies=[RequireUser])
 async def list_page(
-    after: AfterDep,
-    reader: Reader,
+    after: CursorDep,
+    reader: UserReaderDep,
     cursors: CursorsDep,
     limit: Limit = 20,
 ) -> Page[Profile]:
@@ -161,7 +163,7 @@ async def list_page(
 # {% endcall %}
 
 
-def _unless_known(user: User, if_none_match: str | None, response: Response) -> User | Response:
+def _or_not_modified(user: User, if_none_match: str | None, response: Response) -> User | Response:
     """The user, or 304 when the caller holds this version already."""
     headers = tag_headers(etag(user))
     if if_none_match is not None and matches(if_none_match, headers["ETag"]):

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import AfterValidator, EmailStr, Field, StringConstraints
 
-from app.core.http.schemas import Input, Printable, Schema, normalized
+from app.core.http.schemas import Input, Printable, Schema, normalize_email
 
-Email = Annotated[EmailStr, Field(max_length=254), AfterValidator(normalized)]
+Email = Annotated[EmailStr, Field(max_length=254), AfterValidator(normalize_email)]
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
@@ -26,7 +26,7 @@ class SignUp(Input):
     password: Password
 
 
-class Change(Input):
+class UserUpdate(Input):
     """What to change of a user: what is left out stays."""
 
     email: Email | None = None

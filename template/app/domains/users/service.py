@@ -12,7 +12,7 @@ from app.core.security.tokens import Caller
 from app.domains.users.errors import UserNotFound
 from app.domains.users.models import User
 from app.domains.users.repository import UserRepository
-from app.domains.users.schemas import Change, SignUp
+from app.domains.users.schemas import SignUp, UserUpdate
 
 
 class UserReader:
@@ -28,24 +28,24 @@ class UserReader:
             raise UserNotFound
         return user
 
-    async def get_own(self, caller: Caller) -> User:
+    async def get_me(self, caller: Caller) -> User:
         """The caller; raises Unauthenticated for a token that outlived its user."""
         user = await self._users.get(caller.id)
         if user is None:
             raise Unauthenticated
         return user
 
-    async def find(self, email: str) -> User | None:
+    async def get_by_email(self, email: str) -> User | None:
         """The user with this address, in lower case."""
-        return await self._users.find(email=email)
+        return await self._users.get_by(email=email)
 
     async def page(self, after: UUID | None, limit: int) -> Sequence[User]:
         """Users in the order in which they signed up."""
         return await self._users.page(after, limit)
 
-    async def lock(self, caller: Caller) -> User:
+    async def get_for_update(self, caller: Caller) -> User:
         """The caller, kept from others until the end of the transaction; raises Unauthenticated."""
-        user = await self._users.lock(caller.id)
+        user = await self._users.get_for_update(caller.id)
         if user is None:
             raise Unauthenticated
         return user
@@ -59,14 +59,14 @@ class UserService(UserReader):
         self._passwords = passwords
 
     async def sign_up(self, form: SignUp) -> User:
-        """A new user; raises AddressTaken."""
+        """A new user; raises EmailTaken."""
         password_hash = await self._passwords.hash(form.password)
         user = User(email=form.email, name=form.name, password_hash=password_hash)
         await self._users.add(user)
         return user
 
-    async def change(self, caller: Caller, change: Change, if_match: str | None) -> User:
-        """Change the caller; raises AddressTaken, PreconditionFailed, Unauthenticated."""
+    async def change(self, caller: Caller, change: UserUpdate, if_match: str | None) -> User:
+        """Change the caller; raises EmailTaken, PreconditionFailed, Unauthenticated."""
         values = change.model_dump(exclude_none=True, exclude={"password"})
         if change.password is not None:
             values["password_hash"] = await self._passwords.hash(change.password)
@@ -83,7 +83,7 @@ class UserService(UserReader):
 
     async def _lock_version(self, caller: Caller, if_match: str | None) -> User:
         # Locked before it is compared: whoever else changes it waits, and then sees our version.
-        user = await self.lock(caller)
+        user = await self.get_for_update(caller)
         if if_match is not None and not matches(if_match, etag(user)):
             raise PreconditionFailed
         return user

@@ -68,7 +68,7 @@ async def test_a_window_ends(limiters: list[SharedAttemptLimiter]) -> None:
 async def test_success_does_not_count(limiters: list[SharedAttemptLimiter]) -> None:
     for number in range(10):
         await limiters[number % 2].count("here", "ann")
-        await limiters[number % 2].take_back("here", "ann")
+        await limiters[number % 2].forgive("here", "ann")
     for address in ("bob", "cid", "dan"):
         await limiters[0].count("here", address)
     with pytest.raises(TooManyAttempts):
@@ -81,7 +81,7 @@ async def test_each_counts_by_itself_without_redis(lasting_url: str) -> None:
         await limiter(app).count("here", "ann")
         with pytest.raises(TooManyAttempts):
             await limiter(app).count("here", "ann")
-        await limiter(app).take_back("here", "ann")
+        await limiter(app).forgive("here", "ann")
         await limiter(app).count("here", "ann")
 
 

@@ -119,7 +119,7 @@ async def test_that_there_is_none_is_known_for_a_moment(
 
 async def test_what_was_dropped_is_loaded_again(cache: Cache, source: Source) -> None:
     await cache.read(PROFILES, source.row.id, source.load)
-    await cache.drop(PROFILES, source.row.id)
+    await cache.invalidate(PROFILES, source.row.id)
     await cache.read(PROFILES, source.row.id, source.load)
     assert source.loads == 2
 
@@ -127,7 +127,7 @@ async def test_what_was_dropped_is_loaded_again(cache: Cache, source: Source) ->
 async def test_a_load_that_a_drop_overtook_is_not_kept(cache: Cache, source: Source) -> None:
     async def load_and_drop(key: UUID) -> User:
         row = await source.load(key)
-        await cache.drop(PROFILES, key)
+        await cache.invalidate(PROFILES, key)
         return row
 
     await cache.read(PROFILES, source.row.id, load_and_drop)
@@ -205,14 +205,14 @@ class Profile(Schema):
 async def test_another_shape_is_not_read_and_still_dropped(
     cache: Cache, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Cached, "known", [*Cached.known])
+    monkeypatch.setattr(Cached, "registry", [*Cached.registry])
     theirs = Cached(User, Profile, UserNotFound)
     assert theirs.name == PROFILES.name
     await cache.read(theirs, source.row.id, source.load)
     ours = await cache.read(PROFILES, source.row.id, source.load)
     assert b'"Ann"' in ours.body
     # They know nothing of our shape, and their writes end what we know.
-    await cache.drop(theirs, source.row.id)
+    await cache.invalidate(theirs, source.row.id)
     await cache.read(PROFILES, source.row.id, source.load)
     assert source.loads == 3
 
@@ -224,7 +224,7 @@ async def test_a_commit_drops_and_a_rollback_does_not(
 
     async def write(change: Change, *, fails: bool = False) -> None:
         async with database.write() as session:
-            cache.follow(session)
+            cache.invalidate_on_commit(session)
             users = UserRepository(session)
             await change(users)
             await users.flush()
@@ -236,12 +236,12 @@ async def test_a_commit_drops_and_a_rollback_does_not(
         await users.add(source.row)
 
     async def rename(users: UserRepository) -> None:
-        row = await users.lock(source.row.id)
+        row = await users.get_for_update(source.row.id)
         assert row is not None
         row.name = "Anna"
 
     async def delete(users: UserRepository) -> None:
-        row = await users.lock(source.row.id)
+        row = await users.get_for_update(source.row.id)
         assert row is not None
         await users.delete(row)
 
@@ -271,7 +271,7 @@ async def test_a_commit_whose_answer_is_lost_drops_too(
 
     async def add() -> None:
         async with database.write() as session:
-            cache.follow(session)
+            cache.invalidate_on_commit(session)
             source.row.email = f"{source.row.id}@example.com"
             await UserRepository(session).add(source.row)
 

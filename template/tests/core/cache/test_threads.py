@@ -27,7 +27,7 @@ def test_what_is_cached_does_not_wait_for_the_database(lasting_url: str) -> None
         assert client.portal
         bulkhead = app.state.components[Database].bulkhead = Bulkhead(1, 20)
         # Nobody else gets a connection.
-        with client.portal.wrap_async_context_manager(bulkhead.place()):
+        with client.portal.wrap_async_context_manager(bulkhead.slot()):
             waiting = [threads.submit(read, other.id) for other in others for _ in range(2)]
             assert not wait(waiting, timeout=0.1).done
             assert read(ann.id) == 200

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from app.core.database.engine import Database, DatabaseAway
+from app.core.database.engine import Database, DatabaseUnavailable
 from app.core.database.postgresql import build_engine
 from app.main import create_app
 from tests.client import serve
@@ -16,7 +16,7 @@ from tests.settings import make_settings
 async def test_a_statement_that_takes_too_long_is_ended(lasting_url: str) -> None:
     app = create_app(make_settings(lasting_url, database_statement_timeout_seconds=0.5))
     async with serve(app), app.state.components[Database].read() as session:
-        with pytest.raises(DatabaseAway):
+        with pytest.raises(DatabaseUnavailable):
             await session.execute(text("SELECT pg_sleep(5)"))
         limit = await session.scalar(text("SHOW statement_timeout"))
         assert limit == "500ms"

@@ -70,7 +70,7 @@ async def read(database: Database, job: Job) -> Simulation:
 async def lapse(database: Database, job: Job, settings: Settings) -> None:
     """Let time pass without a sign of life."""
     past = settings.model_copy(update={"job_lease_seconds": -1})
-    assert await apply(database, lease.keep(job, 0.5, past))
+    assert await apply(database, lease.renew(job, 0.5, past))
 
 
 async def test_the_oldest_is_claimed_first_and_once(database: Database, settings: Settings) -> None:
@@ -87,7 +87,7 @@ async def test_a_claim_is_kept_and_tells_how_far_the_job_is(
 ) -> None:
     await queue(database, 1)
     job = await claim(database, settings)
-    await apply(database, lease.keep(job, 0.25, settings))
+    await apply(database, lease.renew(job, 0.25, settings))
     found = await apply(database, lease.sweep(Simulation, settings))
     row = await read(database, job)
     assert (found, row.status, row.progress) == ([], Status.RUNNING, 0.25)
@@ -103,11 +103,11 @@ async def test_only_who_holds_the_claim_can_end_it(database: Database, settings:
     job = await claim(database, settings)
     assert (job.id, job.attempts) == (dead.id, 2)
     for change in (
-        lease.keep(dead, 0.9, settings),
+        lease.renew(dead, 0.9, settings),
         lease.succeed(dead, {"mean": 7.0}),
         lease.fail(dead, "It is dead."),
-        lease.hand_back(dead),
-        lease.lose(dead, settings),
+        lease.release(dead),
+        lease.requeue(dead, settings),
     ):
         changed = await apply(database, change)
         assert not changed
@@ -123,9 +123,9 @@ async def test_what_has_failed_has_ended(database: Database, settings: Settings)
     job = await claim(database, settings)
     await apply(database, lease.fail(job, "It took too long."))
     for change in (
-        lease.keep(job, 0.9, settings),
+        lease.renew(job, 0.9, settings),
         lease.succeed(job, RESULT),
-        lease.hand_back(job),
+        lease.release(job),
     ):
         changed = await apply(database, change)
         assert not changed
@@ -149,13 +149,13 @@ async def test_a_process_that_dies_counts_and_one_that_stops_does_not(
     await queue(database, 1)
     for _ in range(5):
         job = await claim(database, settings)
-        await apply(database, lease.hand_back(job))
+        await apply(database, lease.release(job))
     job = await claim(database, settings)
-    await apply(database, lease.lose(job, settings))
+    await apply(database, lease.requeue(job, settings))
     row = await read(database, job)
     assert (row.status, row.attempts, row.claim) == (Status.QUEUED, 1, None)
     job = await claim(database, settings)
-    await apply(database, lease.lose(job, settings))
+    await apply(database, lease.requeue(job, settings))
     row = await read(database, job)
     assert row.status == Status.FAILED
 

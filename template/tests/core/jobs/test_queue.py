@@ -31,7 +31,7 @@ class Runner(JobRunner):
     async def check(self) -> None:
         """Up."""
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Count."""
         self.wakes += 1
 
@@ -97,7 +97,10 @@ async def test_what_is_cancelled_is_nobodys(database: Database, runner: Runner) 
         assert job is not None
         cancelled = await JobQueue(SIMULATE, session, runner).cancel(job)
         assert cancelled
-        for change in (lease.keep(claimed, 0.5, runner.settings), lease.fail(claimed, "Too late.")):
+        for change in (
+            lease.renew(claimed, 0.5, runner.settings),
+            lease.fail(claimed, "Too late."),
+        ):
             changed = await session.scalar(change)
             assert changed is None
     assert (job.status, job.error) == (Status.CANCELLED, None)

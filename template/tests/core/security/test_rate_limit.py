@@ -44,11 +44,11 @@ def test_a_client_is_limited_over_all_addresses(attempts: AttemptLimiter) -> Non
 def test_success_does_not_count(attempts: AttemptLimiter) -> None:
     for _ in range(10):
         attempts.count("here", "ann")
-        attempts.take_back("here", "ann")
+        attempts.forgive("here", "ann")
 
 
 def test_memory_is_bounded(attempts: AttemptLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limit, "_MOST_KEYS", 4)
+    monkeypatch.setattr(rate_limit, "_MAX_KEYS", 4)
     for number in range(10):
         attempts.count(f"client {number}", f"address {number}")
     attempts.count("client 0", "address 0")

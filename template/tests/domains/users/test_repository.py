@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.core.database.engine import Database
-from app.domains.users.errors import AddressTaken
+from app.domains.users.errors import EmailTaken
 from app.domains.users.models import User
 from app.domains.users.repository import UserRepository
 from tests.client import Client
@@ -25,7 +25,7 @@ async def test_what_is_added_is_found(app: FastAPI, client: Client) -> None:
     async with app.state.components[Database].read() as session:
         users = UserRepository(session)
         found = await users.get(ann.id)
-        by_email = await users.find(email="ann@example.com")
+        by_email = await users.get_by(email="ann@example.com")
         assert found is not None
         assert found is by_email
         assert (found.name, found.version, found.created_at) == ("ann", 1, ann.created_at)
@@ -37,7 +37,7 @@ async def test_the_unique_constraint_has_a_name(app: FastAPI, client: Client) ->
             await UserRepository(session).add(user("ann"))
 
     await add()
-    with pytest.raises(AddressTaken):
+    with pytest.raises(EmailTaken):
         await add()
 
 

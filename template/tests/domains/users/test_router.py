@@ -26,7 +26,7 @@ async def test_an_address_in_other_case_is_the_same_address(client: Client) -> N
     await client.post("/api/v1/users", json=FORM)
     response = await client.post("/api/v1/users", json=FORM | {"email": "ANN@Example.com"})
     assert response.status_code == 409
-    assert response.json()["type"] == "urn:problem-type:address-taken"
+    assert response.json()["type"] == "urn:problem-type:email-taken"
 
 
 @pytest.mark.parametrize("path", ["/me", "", "/0195e2c4-0000-7000-8000-000000000000"])

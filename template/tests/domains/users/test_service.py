@@ -13,7 +13,7 @@ from app.core.security.passwords import Passwords
 from app.core.security.tokens import Caller
 from app.domains.users.errors import UserNotFound
 from app.domains.users.repository import UserRepository
-from app.domains.users.schemas import Change, SignUp
+from app.domains.users.schemas import SignUp, UserUpdate
 from app.domains.users.service import UserReader, UserService
 from tests.client import Client
 
@@ -33,7 +33,7 @@ async def test_what_a_change_leaves_out_stays(app: FastAPI, client: Client) -> N
         users = UserService(UserRepository(session), app.state.components[Passwords])
         ann = await users.sign_up(ANN)
         before = ann.password_hash
-        await users.change(Caller(ann.id), Change(name="Anna"), None)
+        await users.change(Caller(ann.id), UserUpdate(name="Anna"), None)
         assert (ann.name, ann.email, ann.password_hash) == ("Anna", "ann@example.com", before)
 
 
@@ -41,7 +41,7 @@ async def test_a_token_without_a_user_is_worth_nothing(app: FastAPI, client: Cli
     async with app.state.components[Database].write() as session:
         users = UserService(UserRepository(session), app.state.components[Passwords])
         with pytest.raises(Unauthenticated):
-            await users.change(Caller(uuid4()), Change(name="Nobody"), None)
+            await users.change(Caller(uuid4()), UserUpdate(name="Nobody"), None)
 
 
 async def test_a_stranger_is_not_found(app: FastAPI, client: Client) -> None:

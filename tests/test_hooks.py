@@ -551,9 +551,18 @@ def test_a_template_that_has_moved(service: Project, releases: Path, tmp_path: P
     with pytest.raises(CommandError, match=r"If it has moved.*poe update --source URL"):
         update(service.folder)
     # Each way to write where it is.
-    for source in (f"git+file://{moved}", f"file://{moved}", str(moved), "../elsewhere"):
+    for source in (
+        f"git+file://{moved}",
+        f"file://{moved}",
+        str(moved),
+        "../elsewhere",
+        "elsewhere",
+    ):
         printed = service.run("uv", "run", "poe", "doctor", "--source", source, **USER)
         assert "The newest version is v0.2.0" in printed
+    # As Copier notes a path that was given in the folder above.
+    printed = update(service.folder, "--dry-run", "--source", "elsewhere")
+    assert "From v0.1.0 to v0.2.0." in printed
     update(service.folder, "--source", str(moved))
     assert f"_src_path: {moved}\n" in file.read_text()
 

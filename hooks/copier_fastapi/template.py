@@ -32,7 +32,7 @@ class Template:
         made_of = read_answers(service)
         with TemporaryDirectory() as folder:
             clone = Path(folder) / "template"
-            url = git_url(source or made_of["_src_path"])
+            url = git_url(source or made_of["_src_path"], service)
             done = run("git", "clone", "--quiet", "--", url, str(clone), cwd=service, check=False)
             if done.returncode:
                 raise ToolError(
@@ -105,8 +105,11 @@ def read_answers(service: Path) -> dict[str, str]:
     return known
 
 
-def git_url(source: str) -> str:
-    """Return the URL that Git takes for a source as Copier writes it."""
+def git_url(source: str, service: Path) -> str:
+    """Return the URL or path that Git takes for a source as Copier writes it."""
     for short, long in _HOSTS.items():
         source = re.sub(f"^{short}", long, source)
-    return source.removeprefix("git+")
+    source = source.removeprefix("git+")
+    # Copier notes a path as it was given, in the folder of the service or in one above.
+    paths = [folder / Path(source).expanduser() for folder in (service, *service.parents)]
+    return next((str(path) for path in paths if path.exists()), source)

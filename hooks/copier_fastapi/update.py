@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from copier_fastapi.merge import REVISIONS, Merge, Outcome, delete
 from copier_fastapi.service import ANSWERS, ROOT, ToolError, files, git, run
-from copier_fastapi.template import Template, read_answers
+from copier_fastapi.template import Template, git_url, read_answers
 
 UNRELEASED = "## [Unreleased]"
 # No hook may hold up the way to the branch, or back.
@@ -122,7 +122,7 @@ def update(source: str | None, to: str | None, answers: list[str], *, checks: bo
             return 0
         refuse_unknown(answers, template.text(version, "copier.yml"))
         if version == template.version:
-            print(f"Of {version} still, with {', '.join(answers)}.")
+            print(f"Of {version} still, with {', '.join(answers) or source}.")
         else:
             print(f"From {template.version} to {version}.")
         say("What it changes", *changelog(template, version))
@@ -324,9 +324,11 @@ def dry_run(source: str | None, to: str | None, answers: list[str], *, checks: b
         if (ROOT / ".env").exists():
             shutil.copy2(ROOT / ".env", copy / ".env")
         options = [f"--to={to}"] if to else []
-        if source is None and (own := read_answers(ROOT)["_src_path"]).startswith("."):
-            source = str((ROOT / own).resolve())
-        options += [f"--source={source}"] if source else []
+        # The copy lies elsewhere: a relative path would lead nowhere from there.
+        named = source or read_answers(ROOT)["_src_path"]
+        resolved = git_url(named, ROOT)
+        if source or (Path(resolved).is_absolute() and not Path(named).is_absolute()):
+            options.append(f"--source={resolved}")
         options += [] if checks else ["--no-checks"]
         command = [sys.executable, "-m", "copier_fastapi", "update", *options, *answers]
         code = subprocess.run(command, cwd=copy, check=False).returncode

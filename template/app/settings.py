@@ -49,7 +49,9 @@ def load_settings() -> Settings:
     except ValidationError as error:
         # Not the original: it prints what it was given, secrets included.
         wrong = [each for each in error.errors() if each["type"] != "default_factory_not_called"]
-        raise SettingsError("; ".join(map(_sentence, wrong))) from None
+        # A setting that takes a word or a number has an error for each: the number's is the last.
+        last = {each["loc"][:1] or each["msg"]: each for each in wrong}
+        raise SettingsError("; ".join(map(_sentence, last.values()))) from None
 
 
 def _sentence(error: ErrorDetails) -> str:

@@ -17,7 +17,7 @@ def main() -> int:
             print(f"- {step()}", flush=True)
         except (OSError, subprocess.CalledProcessError) as error:
             failed = True
-            print(f"! {error}\n{getattr(error, 'stderr', '')}".rstrip(), flush=True)
+            print(f"! {error}\n{getattr(error, 'output', '')}".rstrip(), flush=True)
     print("\nNow: uv run poe dev" if not failed else "\nFix what is marked with !, and try again.")
     return int(failed)
 
@@ -47,8 +47,7 @@ def settings() -> str:
         text, found = re.subn(rf"^#?{name}=$", line, text, count=1, flags=re.MULTILINE)
         if not found:
             text = f"{text.rstrip()}\n{line}\n"
-    if missing:
-        file.write_text(text)
+    file.write_text(text)
     written = f"a fresh {' and '.join(missing)}" if missing else "its secrets are there"
     return f".env: {'made, ' if made else ''}{written}"
 
@@ -72,8 +71,7 @@ def database() -> str:
 
 def run(*command: str) -> str:
     """Run a command to its end, and return what it printed."""
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True)
-    return done.stdout.strip()
+    return subprocess.check_output(command, cwd=ROOT, stderr=subprocess.STDOUT, text=True).strip()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-HOSTS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
 
 
 def main(arguments: list[str]) -> None:
@@ -22,18 +21,21 @@ def main(arguments: list[str]) -> None:
         reason = listed.stderr.strip() or "There is no release."
         sys.exit(f"{reason}\nIs the template not at {url}? Add --source URL, if it has moved.")
     newest = max(releases, key=lambda release: tuple(map(int, release[1:])))[0]
-    tool = ["uv", "tool", "run", "--from", f"git+{url}@{newest}", "copier-fastapi"]
-    os.execvp("uv", [*tool, *arguments])  # noqa: S606 - our own
+    tool = ["uvx", "--from", f"git+{url}@{newest}", "copier-fastapi", *arguments]
+    os.execvp("uvx", tool)  # noqa: S606 - our own
 
 
 def git_url(source: str) -> str:
     """Return the URL of a source as Copier writes it, in the form that uv and Git both take."""
-    for short, long in HOSTS.items():
-        source = re.sub(f"^{short}", long, source)
-    source = source.removeprefix("git+")
+    source = re.sub("^gh:", "https://github.com/", source.removeprefix("git+"))
+    source = re.sub("^gl:", "https://gitlab.com/", source)
     if there := re.fullmatch(r"([\w.-]+@[\w.-]+):(.+)", source):
         return f"ssh://{there[1]}/{there[2]}"
-    return source if "://" in source else (ROOT / Path(source).expanduser()).resolve().as_uri()
+    if "://" in source:
+        return source
+    # Copier notes a path as it was given, in the folder of the service or in one above.
+    paths = [folder / Path(source).expanduser() for folder in (ROOT, *ROOT.parents)]
+    return next((path for path in paths if path.exists()), paths[0]).resolve().as_uri()
 
 
 if __name__ == "__main__":

@@ -48,6 +48,15 @@ def test_a_wrong_setting_stops_the_start(
         load_settings()
 
 
+# {% if server == "gunicorn" %}
+def test_a_wrong_setting_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "many")
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert str(raised.value).count("WEB_CONCURRENCY is not valid: input should be") == 1
+
+
+# {% endif %}
 def test_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "hunter2" * 8)
     assert "hunter2" not in repr(load_settings())

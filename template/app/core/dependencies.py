@@ -14,8 +14,6 @@ from fastapi.security import OAuth2PasswordBearer
 
 # {% if redis_cache %}
 from app.core.cache.shared_rate_limit import SharedAttemptLimiter
-# {% endif %}
-# {% if redis_cache %}
 from app.core.cache.store import Cache
 # {% endif %}
 from app.core.database.engine import Database

@@ -5,39 +5,25 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    Dialect,
+    # {% if sqlalchemy == "sync" or cpu_jobs == "celery" %}
+    Engine,
+    # {% endif %}
+    Table,
+    TypeDecorator,
+    UniqueConstraint,
+    # {% if sqlalchemy == "sync" or cpu_jobs == "celery" %}
+    create_engine,
+    # {% endif %}
+    event,
+    make_url,
+)
+from sqlalchemy.exc import IntegrityError
 # {% if sqlalchemy == "async" %}
-from sqlalchemy import (
-    Connection,
-    DateTime,
-    Dialect,
-    # {% if cpu_jobs == "celery" %}
-    Engine,
-    # {% endif %}
-    Table,
-    TypeDecorator,
-    UniqueConstraint,
-    # {% if cpu_jobs == "celery" %}
-    create_engine,
-    # {% endif %}
-    event,
-    make_url,
-)
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-# {% else %}
-from sqlalchemy import (
-    Connection,
-    DateTime,
-    Dialect,
-    Engine,
-    Table,
-    TypeDecorator,
-    UniqueConstraint,
-    create_engine,
-    event,
-    make_url,
-)
-from sqlalchemy.exc import IntegrityError
 # {% endif %}
 
 from app.settings import Settings

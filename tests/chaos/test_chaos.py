@@ -114,7 +114,7 @@ class Load:
                     await asyncio.sleep(0.05)
 
 
-def test_a_stop_under_load_answers_what_was_accepted(committing_url: str) -> None:
+def test_a_stop_under_load_answers_what_was_accepted(lasting_url: str) -> None:
     number = 200
 
     limit = 30
@@ -133,7 +133,7 @@ def test_a_stop_under_load_answers_what_was_accepted(committing_url: str) -> Non
             return statuses, load.outcomes, told
 
     settings = {"GRACEFUL_TIMEOUT_SECONDS": str(limit), "SHUTDOWN_DELAY_SECONDS": "8"}
-    with running(committing_url, **workers(2), **settings, THREADPOOL_SIZE="250") as service:
+    with running(lasting_url, **workers(2), **settings, THREADPOOL_SIZE="250") as service:
         answers, others, told = asyncio.run(main(service))
         assert answers == [200] * number
         assert others.keys() == {"200"}, others
@@ -142,9 +142,9 @@ def test_a_stop_under_load_answers_what_was_accepted(committing_url: str) -> Non
         assert events(service)["Application shutdown complete."] == (2 if GUNICORN else 1)
 
 
-def test_it_is_unready_before_it_stops(committing_url: str) -> None:
+def test_it_is_unready_before_it_stops(lasting_url: str) -> None:
     # An empty variable is as none.
-    with running(committing_url, WEB_CONCURRENCY="", SHUTDOWN_DELAY_SECONDS="6") as service:
+    with running(lasting_url, WEB_CONCURRENCY="", SHUTDOWN_DELAY_SECONDS="6") as service:
         with httpx2.Client(base_url=service.url, timeout=60) as http:
             assert http.get("/livez").headers.get("Connection") != "close"
             service.process.terminate()
@@ -157,10 +157,10 @@ def test_it_is_unready_before_it_stops(committing_url: str) -> None:
         assert service.process.wait(25) == 0
 
 
-def test_a_request_that_takes_too_long_is_cut_and_named(committing_url: str) -> None:
+def test_a_request_that_takes_too_long_is_cut_and_named(lasting_url: str) -> None:
     limit = 6
     settings = workers(1) | {"GRACEFUL_TIMEOUT_SECONDS": str(limit)}
-    with started(committing_url, **settings) as (service, start):
+    with started(lasting_url, **settings) as (service, start):
 
         async def main() -> tuple[httpx2.Response, float]:
             async with client(service) as http:
@@ -194,12 +194,12 @@ def test_a_start_that_waits_for_the_database_can_be_stopped(tmp_path: Path) -> N
         assert process.wait(30) == 0
 
 
-def test_a_database_that_answers_nobody_does_not_delay_the_stop(committing_url: str) -> None:
+def test_a_database_that_answers_nobody_does_not_delay_the_stop(lasting_url: str) -> None:
     async def main(service: Service) -> None:
         async with client(service, headers=service.sign_up()) as http:
             await asyncio.gather(*(http.get(ME) for _ in range(32)))
 
-    parts = urlsplit(committing_url)
+    parts = urlsplit(lasting_url)
     proxy = Proxy(parts.hostname or "", parts.port or 0)
     way = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{proxy.port}")).geturl()
     limit = 6
@@ -236,7 +236,7 @@ def test_a_restart_of_the_database_is_only_503s(tmp_path: Path, number: int) -> 
     assert seconds < 5
 
 
-def test_a_connection_that_is_ended_costs_one_request(committing_url: str) -> None:
+def test_a_connection_that_is_ended_costs_one_request(lasting_url: str) -> None:
     ended = 0
 
     async def main(service: Service) -> Counter[str]:
@@ -244,24 +244,24 @@ def test_a_connection_that_is_ended_costs_one_request(committing_url: str) -> No
         async with Load(service, 16) as load:
             for _ in range(10):
                 await asyncio.sleep(0.2)
-                ended += await asyncio.to_thread(end_a_backend, committing_url)
+                ended += await asyncio.to_thread(end_a_backend, lasting_url)
         return load.outcomes
 
-    with running(committing_url, **workers(2)) as service:
+    with running(lasting_url, **workers(2)) as service:
         outcomes = asyncio.run(main(service))
     assert ended == 10
     assert outcomes.keys() <= {"200", "503"}, outcomes
     assert outcomes["503"] <= ended
 
 
-def test_512_requests_at_once_are_answered_and_stall_nobody(committing_url: str) -> None:
+def test_512_requests_at_once_are_answered_and_stall_nobody(lasting_url: str) -> None:
     async def main(service: Service, number: int) -> tuple[list[int], float]:
         async with client(service, headers=service.sign_up()) as http:
             began = time.monotonic()
             answers = await asyncio.gather(*(http.get(ME) for _ in range(number)))
             return [answer.status_code for answer in answers], time.monotonic() - began
 
-    with running(committing_url, **workers(2)) as service:
+    with running(lasting_url, **workers(2)) as service:
         for number in (256, 512):
             with probing(service) as waits:
                 answers, seconds = asyncio.run(main(service, number))
@@ -271,13 +271,13 @@ def test_512_requests_at_once_are_answered_and_stall_nobody(committing_url: str)
             assert max(waits) < max(3, seconds / 2)
 
 
-def test_what_fits_exactly_starts_and_never_asks_for_more(committing_url: str) -> None:
+def test_what_fits_exactly_starts_and_never_asks_for_more(lasting_url: str) -> None:
     async def main(service: Service) -> Counter[str]:
         async with Load(service, 512) as load:
             await asyncio.sleep(5)
         return load.outcomes
 
-    with role(committing_url, limit=12) as url:
+    with role(lasting_url, limit=12) as url:
         budget = {"DATABASE_CONNECTION_BUDGET": "12"}
         with running(url, **workers(4), **budget, LOG_LEVEL="warning") as service:
             outcomes = asyncio.run(main(service))
@@ -350,7 +350,7 @@ if GUNICORN:
 
     @pytest.mark.parametrize("number", [1, 2])
     def test_a_process_that_has_served_enough_is_replaced_unnoticed(
-        committing_url: str, number: int
+        lasting_url: str, number: int
     ) -> None:
         async def main(service: Service) -> Counter[str]:
             async with Load(service, 16) as load:
@@ -361,15 +361,15 @@ if GUNICORN:
             return load.outcomes
 
         enough = {"GUNICORN_MAX_REQUESTS": "400", "GUNICORN_MAX_REQUESTS_JITTER": "100"}
-        with running(committing_url, **workers(number), **enough) as service:
+        with running(lasting_url, **workers(number), **enough) as service:
             outcomes = asyncio.run(main(service))
             assert outcomes.keys() == {"200"}, outcomes
 
     def test_one_that_has_served_enough_serves_on_until_its_last_request_is_answered(
-        committing_url: str,
+        lasting_url: str,
     ) -> None:
         enough = {"GUNICORN_MAX_REQUESTS": "5", "GUNICORN_MAX_REQUESTS_JITTER": "0"}
-        with started(committing_url, **workers(1), **enough) as (service, start):
+        with started(lasting_url, **workers(1), **enough) as (service, start):
 
             async def main() -> float:
                 async with client(service) as http:
@@ -386,7 +386,7 @@ if GUNICORN:
             # The last one may wait for the next process.
             assert asyncio.run(main()) < 3 + start
 
-    def test_a_process_that_is_killed_is_replaced(committing_url: str) -> None:
+    def test_a_process_that_is_killed_is_replaced(lasting_url: str) -> None:
         async def main(service: Service) -> Counter[str]:
             async with Load(service, 16) as load:
                 await asyncio.sleep(1)
@@ -402,24 +402,24 @@ if GUNICORN:
             assert (load.outcomes - at_that_moment).keys() == {"200"}
             return load.outcomes
 
-        with running(committing_url, **workers(2)) as service:
+        with running(lasting_url, **workers(2)) as service:
             outcomes = asyncio.run(main(service))
             assert outcomes["200"] > 100
 
-    def test_a_start_that_fails_in_every_process_ends_in_order(committing_url: str) -> None:
+    def test_a_start_that_fails_in_every_process_ends_in_order(lasting_url: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = str(free.getsockname()[1])
         moment = str(time.time() + 5)
-        environment = production(committing_url, **workers(4), CHAOS_END_AT=moment, PORT=port)
+        environment = production(lasting_url, **workers(4), CHAOS_END_AT=moment, PORT=port)
         ended = subprocess.run(SERVE, env=environment, capture_output=True, check=False, text=True)
         assert ended.returncode == 3
         assert "Worker failed to boot" in ended.stdout
         assert "Traceback" not in ended.stdout + ended.stderr
 
-    def test_a_process_whose_event_loop_is_blocked_is_replaced(committing_url: str) -> None:
+    def test_a_process_whose_event_loop_is_blocked_is_replaced(lasting_url: str) -> None:
         limit = 3
         settings = {"GUNICORN_TIMEOUT_SECONDS": str(limit)}
-        with started(committing_url, **workers(1), **settings) as (service, start):
+        with started(lasting_url, **workers(1), **settings) as (service, start):
 
             async def main() -> float:
                 async with client(service) as http:
@@ -439,8 +439,8 @@ if GUNICORN:
             assert "WORKER TIMEOUT" in service.log.read_text()
 else:
 
-    def test_a_blocked_event_loop_is_named(committing_url: str) -> None:
-        with running(committing_url) as service:
+    def test_a_blocked_event_loop_is_named(lasting_url: str) -> None:
+        with running(lasting_url) as service:
             service.get("/api/v1/chaos/block?seconds=3")
             stuck = [e for e in service.log_lines() if e["event"] == "event_loop_blocked"]
             assert "time.sleep(seconds)" in stuck[0]["stack"]

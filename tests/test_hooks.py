@@ -631,7 +631,7 @@ def test_the_doctor_names_what_differs(service: Project) -> None:
         "The template's:\n"
         "    +1 -0      app/core/http/etags.py\n"
         "    deleted    app/core/http/pagination.py\n"
-        "Shared: yours is what stands at `# Your own.`:\n"
+        "Shared: yours is what stands at `# Add yours below.`:\n"
         "    +1 -0      app/settings.py\n"
         "Yours: an example, to be changed:\n"
         "    +1 -0      README.md\n"
@@ -655,7 +655,7 @@ def test_the_readme_names_the_files_that_are_shared(
     shared = next(line for line in files["README.md"].splitlines() if line.startswith("| shared"))
     named = re.findall(r"`([^`#]+)`", shared)
     assert named == sorted(
-        path for path, text in files.items() if "# Your own." in text and path != "README.md"
+        path for path, text in files.items() if "# Add yours below." in text and path != "README.md"
     )
 
 

@@ -1,5 +1,6 @@
 """Whoever was made by a release comes to the present: nothing is lost, and nothing conflicts."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from copier_fastapi.example import without_fixtures
+from copier_fastapi.merge import FORMER_MARKER, MARKER
 
 from tests.matrix import FULLEST, SMALLEST, TEMPLATE, Answers, choices, label, pairwise, questions
 from tests.project import CommandError, Project, execute
@@ -86,11 +88,13 @@ def work(folder: Path) -> None:
     domain.mkdir()
     (domain / "__init__.py").write_text('"""Orders."""\n')
     (domain / "router.py").write_text(ROUTER)
-    own = "    # Your own.\n"
+    text = (folder / "app/settings.py").read_text()
+    marker = MARKER if MARKER in text else FORMER_MARKER
+    own = f"    {marker}\n"
     for path, place, line in (
         ("pyproject.toml", own, '    "tzdata",\n'),
         ("app/settings.py", own, "    orders_per_page: int = Field(default=10, ge=1)\n"),
-        (".env.example", "# Your own.\n", "#ORDERS_PER_PAGE=10\n"),
+        (".env.example", f"{marker}\n", "#ORDERS_PER_PAGE=10\n"),
         ("app/main.py", f"body_bytes)\n{own}", "    app.add_middleware(GZipMiddleware)\n"),
         (
             "app/main.py",
@@ -151,12 +155,12 @@ def test_a_service_of_a_release_comes_to_the_present(
     git(fresh.folder, "init", "--quiet")
     work(fresh.folder)
 
-    update(service.folder)
+    execute([*TOOL, "--no-checks"], service.folder, **USER)
     assert contents(service.folder) == contents(fresh.folder)
 
 
 @pytest.mark.parametrize("tag", recorded() or [PRESENT])
-def test_the_tool_updates_services_that_have_an_older_one(
+def test_the_updater_of_a_release_conflicts_beside_the_former_marker_only(
     repository: Path, tmp_path: Path, tag: str
 ) -> None:
     service = made(repository, tmp_path / "service", tag, FULLEST)
@@ -165,8 +169,14 @@ def test_the_tool_updates_services_that_have_an_older_one(
     commit(service.folder, "Work")
     fresh = made(repository, tmp_path / "fresh", PRESENT, FULLEST)
     work(fresh.folder)
-    execute([*TOOL, "--no-checks"], service.folder, **USER)
-    assert contents(service.folder) == contents(fresh.folder)
+    with pytest.raises(CommandError):
+        update(service.folder)
+    conflicts = re.compile(rb"<<<<<<< [^\n]*\n(.*?)=======\n(.*?)>>>>>>> [^\n]*\n", re.DOTALL)
+    resolved = {
+        path: conflicts.sub(lambda each: each[2] + each[1].partition(b"\n")[2], text)
+        for path, text in contents(service.folder).items()
+    }
+    assert resolved == contents(fresh.folder)
 
 
 @pytest.mark.parametrize("answers", [SMALLEST, FULLEST], ids=label)

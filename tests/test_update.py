@@ -79,7 +79,7 @@ def test_an_update_brings_the_news_and_keeps_the_edits(service: Project) -> None
 
     files = service.files()
     assert files[".gitignore"].startswith("# The template's news\nnews/\n")
-    assert files[".gitignore"].endswith("# Your own.\nmine/\n")
+    assert files[".gitignore"].endswith("# Add yours below.\nmine/\n")
     assert files["added.txt"] == "new\n"
     assert files["mine.txt"] == "mine\n"
     assert "dropped.txt" not in files

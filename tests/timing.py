@@ -1,14 +1,16 @@
-"""Where the time of a test run goes: a pytest plugin that ends a run with a table.
+"""Pytest plugin that ends a run with a table of where the time went.
 
-Each step that a test takes (a render, a command) is measured where it runs. Workers send their
-steps to the controller with the report of the test.
+Each step that a test takes (a render, a command) is measured where it runs, in seconds and in
+seconds of CPU. Workers send their steps to the controller with the report of the test.
 """
 
+import os
 import re
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 
@@ -31,16 +33,23 @@ KINDS = {
 
 
 class _Steps:
-    """The steps that the current test has taken: the outermost ones, with their seconds."""
+    """Steps of the current test: the outermost ones, with their seconds and seconds of CPU."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[str, float]] = []
+        self.taken: list[tuple[str, float, float]] = []
         self.is_inside = False
+        self.cpu_of_last_report = _cpu_seconds()
 
-    def take(self) -> list[tuple[str, float]]:
-        """Return the steps since the last call."""
+    def take(self) -> tuple[list[tuple[str, float, float]], float]:
+        """Return the steps, and the seconds of CPU, since the last call."""
         taken, self.taken = self.taken, []
-        return taken
+        before, self.cpu_of_last_report = self.cpu_of_last_report, _cpu_seconds()
+        return taken, self.cpu_of_last_report - before
+
+
+def _cpu_seconds() -> float:
+    """Return the seconds of CPU of this process and of those of its children that have ended."""
+    return sum(os.times()[:4])
 
 
 _steps = _Steps()
@@ -52,13 +61,13 @@ def step(kind: str) -> Iterator[None]:
     if _steps.is_inside:
         yield
         return
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), _cpu_seconds()
     _steps.is_inside = True
     try:
         yield
     finally:
         _steps.is_inside = False
-        _steps.taken.append((kind, time.perf_counter() - began))
+        _steps.taken.append((kind, time.perf_counter() - began, _cpu_seconds() - cpu))
 
 
 def kind_of(command: str) -> str:
@@ -69,14 +78,13 @@ def kind_of(command: str) -> str:
 
 
 class Timing:
-    """The seconds of each module and of each kind of step, summed over all workers."""
+    """Seconds of each module and of each kind of step, summed over all workers."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
-        self.tests: dict[str, int] = defaultdict(int)
-        self.modules: dict[str, float] = defaultdict(float)
-        self.kinds: dict[str, list[float]] = defaultdict(list)
-        self.each: dict[str, float] = defaultdict(float)
+        self.modules: dict[str, _Sum] = defaultdict(_Sum)
+        self.kinds: dict[str, _Sum] = defaultdict(_Sum)
+        self.tests: dict[str, _Sum] = defaultdict(_Sum)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -85,39 +93,60 @@ class Timing:
         """Attach the steps of this phase of the test to its report."""
         report = yield
         # Reports travel from a worker with every attribute that is plain data.
-        report.__dict__["steps"] = _steps.take()
+        report.__dict__["steps"], report.__dict__["cpu"] = _steps.take()
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add what a phase of a test took."""
         module = report.nodeid.partition("::")[0]
-        self.tests[module] += report.when == "call"
-        self.modules[module] += report.duration
-        self.each[report.nodeid] += report.duration
-        for kind, seconds in report.__dict__.get("steps", ()):
-            self.kinds[kind].append(seconds)
+        cpu = report.__dict__.get("cpu", 0.0)
+        self.modules[module].add(report.duration, cpu, count=report.when == "call")
+        self.tests[report.nodeid].add(report.duration, cpu, count=True)
+        for kind, seconds, cpu_of_step in report.__dict__.get("steps", ()):
+            self.kinds[kind].add(seconds, cpu_of_step, count=True)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the table."""
-        everything = sum(self.modules.values())
-        lines = ["", f"{'module':<44}{'tests':>7}{'seconds':>9}{'share':>7}"]
-        for module, seconds in _most_first(self.modules):
-            share = seconds / (everything or 1)
-            lines.append(f"{module:<44}{self.tests[module]:>7}{seconds:>9.1f}{share:>7.0%}")
-        lines += ["", f"{'kind of step':<44}{'steps':>7}{'seconds':>9}{'share':>7}"]
-        known = {kind: sum(taken) for kind, taken in self.kinds.items()}
-        for kind, seconds in _most_first(
-            {**known, "the tests themselves": everything - sum(known.values())}
-        ):
-            count = len(self.kinds.get(kind, ()))
-            lines.append(f"{kind:<44}{count:>7}{seconds:>9.1f}{seconds / (everything or 1):>7.0%}")
-        lines += ["", "slowest tests, with their set-up:"]
-        lines += [f"{seconds:>8.1f}  {test}" for test, seconds in _most_first(self.each)[:10]]
+        total, in_steps = _Sum(), _Sum()
+        for each in self.modules.values():
+            total.add(each.seconds, each.cpu)
+        for each in self.kinds.values():
+            in_steps.add(each.seconds, each.cpu)
+        rest = _Sum(total.seconds - in_steps.seconds, total.cpu - in_steps.cpu)
+        work, cpu = total.seconds / 60, total.cpu / 60
         minutes = (time.monotonic() - self.began) / 60
-        lines += ["", f"{everything / 60:.1f} minutes of work in {minutes:.1f} minutes"]
+        lines = [
+            *_table("module", "tests", self.modules, total),
+            *_table("kind of step", "steps", {**self.kinds, "the tests themselves": rest}, total),
+            "",
+            "slowest tests, with their set-up:",
+            *(f"{each.seconds:>8.1f}  {name}" for name, each in _most_first(self.tests)[:10]),
+            "",
+            f"{work:.1f} minutes of work, {cpu:.1f} of CPU, in {minutes:.1f}",
+        ]
         terminalreporter.section("where the time went")
         terminalreporter.write_line("\n".join(lines))
 
 
-def _most_first(seconds: dict[str, float]) -> list[tuple[str, float]]:
-    return sorted(seconds.items(), key=lambda pair: -pair[1])
+@dataclass
+class _Sum:
+    seconds: float = 0.0
+    cpu: float = 0.0
+    count: int = 0
+
+    def add(self, seconds: float, cpu: float, *, count: bool = False) -> None:
+        self.seconds += seconds
+        self.cpu += cpu
+        self.count += count
+
+
+def _table(title: str, counted: str, rows: dict[str, _Sum], total: _Sum) -> list[str]:
+    lines = ["", f"{title:<44}{counted:>7}{'seconds':>9}{'CPU':>8}{'share':>7}"]
+    for name, each in _most_first(rows):
+        share = each.cpu / (total.cpu or 1)
+        lines.append(f"{name:<44}{each.count:>7}{each.seconds:>9.1f}{each.cpu:>8.1f}{share:>7.0%}")
+    return lines
+
+
+def _most_first(rows: dict[str, _Sum]) -> list[tuple[str, _Sum]]:
+    return sorted(rows.items(), key=lambda pair: -pair[1].seconds)

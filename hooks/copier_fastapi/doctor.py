@@ -5,11 +5,12 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from copier_fastapi.merge import FORMER_MARKER, MARKER
 from copier_fastapi.service import ANSWERS, ROOT
 from copier_fastapi.template import Template
 
 TEMPLATES = "The template's"
-SHARED = "Shared: yours is what stands at `# Your own.`"
+SHARED = "Shared: yours is what stands at `# Add yours below.`"
 YOURS = "Yours: an example, to be changed"
 _EXAMPLE = re.compile(r"(app|tests)/domains/\w+/|migrations/versions/|README\.md$")
 
@@ -38,7 +39,8 @@ def owner(path: str, fresh: Path) -> str:
     """Return whose a file is that the template renders."""
     if _EXAMPLE.match(path):
         return YOURS
-    return SHARED if "# Your own." in fresh.read_text(errors="replace") else TEMPLATES
+    text = fresh.read_text(errors="replace")
+    return SHARED if any(marker in text for marker in (MARKER, FORMER_MARKER)) else TEMPLATES
 
 
 def differs(path: str, fresh: Path) -> bool:

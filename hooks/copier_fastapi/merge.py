@@ -11,6 +11,10 @@ from pathlib import Path
 from copier_fastapi.service import ANSWERS, ROOT, ToolError, git, run
 
 REVISIONS = "migrations/versions/"
+# Comment that users add lines below, and the one of releases up to 0.1.1. Git reports a conflict for a
+# line added beside a changed one, so both sides get the new comment before the merge.
+MARKER = "# Add yours below."
+FORMER_MARKER = "# Your own."
 AS_THEY_ARE = "* !text !eol !ident !filter !working-tree-encoding !diff !merge"
 
 
@@ -49,8 +53,9 @@ class Merge:
         mine = git("rev-parse", "HEAD:./")
         before, theirs = self._tree(old), self._tree(new)
         renamed = self._renamed(before, theirs, mine)
-        base = self._commit(self._rename(before, renamed))
-        ours = self._commit(self._rename(mine, renamed), base)
+        marked = self._containing(MARKER, theirs)
+        base = self._commit(self._remark(self._rename(before, renamed), marked))
+        ours = self._commit(self._remark(self._rename(mine, renamed), marked), base)
         came = self._commit(theirs, base)
 
         # Whatever is there already was renamed above, and nobody else's files are taken for others.
@@ -130,6 +135,23 @@ class Merge:
                 mode, blob, _ = how.split()
                 self._git("update-index", "--force-remove", "--", path)
                 self._git("update-index", "--add", "--cacheinfo", f"{mode},{blob},{renamed[path]}")
+        return self._git("write-tree")
+
+    def _containing(self, text: str, tree: str) -> set[str]:
+        """Return the files of a tree that contain a text."""
+        arguments = ["--files-with-matches", "-z", "--fixed-strings", text, tree]
+        found = self._git("grep", *arguments, check=False).split("\0")
+        return {path.removeprefix(f"{tree}:") for path in found if path}
+
+    def _remark(self, tree: str, marked: set[str]) -> str:
+        """Replace the former marker in files of a tree."""
+        self._git("read-tree", tree)
+        for path in sorted(marked & self._containing(FORMER_MARKER, tree)):
+            self._git("checkout-index", "--force", "--", path)
+            file = self.folder / path
+            text = file.read_bytes().replace(FORMER_MARKER.encode(), MARKER.encode())
+            file.write_bytes(text)
+            self._git("add", "--force", "--", path)
         return self._git("write-tree")
 
     def _tree(self, folder: Path) -> str:

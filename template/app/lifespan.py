@@ -25,7 +25,7 @@ RESOURCES: tuple[type[Resource], ...] = (
     # {% if cpu_jobs != "none" %}
     Runner,
     # {% endif %}
-    # Your own.
+    # Add yours below.
 )
 
 

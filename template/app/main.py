@@ -46,7 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Cursors,
             Passwords,
             Tokens,
-            # Your own.
+            # Add yours below.
         )
     }
     app.include_router(health.router)
@@ -59,7 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """Add from the inside out: what is added last sees a request first."""
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
-    # Your own.
+    # Add yours below.
     app.add_middleware(ErrorMiddleware)
     # Around all that answers, so that errors carry its headers too.
     app.add_middleware(

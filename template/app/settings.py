@@ -2,6 +2,7 @@
 
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
+from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
 # {% if redis_cache %}
 from app.settings_parts.cache import CacheSettings
@@ -14,6 +15,7 @@ from app.settings_parts.http import HttpSettings
 # {% if cpu_jobs != "none" %}
 from app.settings_parts.jobs import JobSettings
 # {% endif %}
+from app.settings_parts.renamed import RENAMED
 from app.settings_parts.security import SecuritySettings
 from app.settings_parts.serving import ServingSettings
 
@@ -39,11 +41,14 @@ class Settings(
 ):
     """What `.env.example` documents, checked once, at start."""
 
-    # Your own.
+    # Add yours below.
 
 
 def load_settings() -> Settings:
     """Read the settings; raises SettingsError with a sentence for each that is wrong."""
+    given = {**EnvSettingsSource(Settings).env_vars, **DotEnvSettingsSource(Settings).env_vars}
+    if old := [name for name in RENAMED if name.lower() in given]:
+        raise SettingsError("; ".join(f"{name} is now {RENAMED[name]}: rename it" for name in old))
     try:
         return Settings()
     except ValidationError as error:

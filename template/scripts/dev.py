@@ -48,7 +48,7 @@ SERVERS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
     # {% if cpu_jobs == "celery" %}
     "BROKER_URL": broker,
     # {% endif %}
-    # Your own.
+    # Add yours below.
 }
 
 # {% if cpu_jobs == "celery" %}

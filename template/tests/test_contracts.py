@@ -10,7 +10,7 @@ PUBLIC = {
     ("get", "/readyz"),
     ("post", "/api/v1/auth/token"),
     ("post", "/api/v1/users"),
-    # Your own.
+    # Add yours below.
 }
 
 

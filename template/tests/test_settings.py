@@ -48,6 +48,17 @@ def test_a_wrong_setting_stops_the_start(
         load_settings()
 
 
+@pytest.mark.parametrize("in_file", [True, False])
+def test_an_old_name_is_refused(monkeypatch: pytest.MonkeyPatch, *, in_file: bool) -> None:
+    if in_file:
+        Path(".env").write_text("SIGN_IN_ATTEMPTS_PER_CLIENT=7\n")
+    else:
+        monkeypatch.setenv("SIGN_IN_ATTEMPTS_PER_CLIENT", "7")
+    sentence = "SIGN_IN_ATTEMPTS_PER_CLIENT is now SIGN_IN_ATTEMPTS_PER_IP: rename it"
+    with pytest.raises(SettingsError, match=sentence):
+        load_settings()
+
+
 # {% if server == "gunicorn" %}
 def test_a_wrong_setting_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEB_CONCURRENCY", "many")

@@ -12,18 +12,18 @@ class Bulkhead:
     """At most `size` at once, in order of arrival; a longer wait than the time-out is refused."""
 
     def __init__(self, size: int, timeout_seconds: float) -> None:
-        self._places = Semaphore(size, fast_acquire=True)
+        self._slots = Semaphore(size, fast_acquire=True)
         self._timeout_seconds = timeout_seconds
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Wait for a place and hold it; raises Overloaded."""
+        """Wait for a slot and hold it; raises Overloaded."""
         try:
             with fail_after(self._timeout_seconds):
-                await self._places.acquire()
+                await self._slots.acquire()
         except TimeoutError:
             raise Overloaded from None
         try:
             yield
         finally:
-            self._places.release()
+            self._slots.release()

@@ -131,22 +131,22 @@ CallerDep = Annotated[Caller, Depends(get_caller)]
 RequireUser = Depends(get_caller)
 
 
-async def get_client(request: Request) -> str:
+async def get_client_ip(request: Request) -> str:
     """The address the request came from."""
     return request.client.host if request.client else "unknown"
 
 
-ClientDep = Annotated[str, Depends(get_client)]
+ClientIpDep = Annotated[str, Depends(get_client_ip)]
 
 
-async def get_after(
+async def get_cursor(
     cursors: CursorsDep, cursor: Annotated[str | None, Query(max_length=100)] = None
 ) -> UUID | None:
     """The row behind which the page begins; raises InvalidCursor."""
     return None if cursor is None else cursors.decode(cursor)
 
 
-CursorDep = Annotated[UUID | None, Depends(get_after)]
+CursorDep = Annotated[UUID | None, Depends(get_cursor)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 IfMatch = Annotated[str | None, Header()]
 IfNoneMatch = Annotated[str | None, Header()]

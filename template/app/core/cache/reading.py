@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 # {% if sqlalchemy == "sync" %}
-from app.core.cache.threads import place_in
+from app.core.cache.threads import slot_in
 # {% endif %}
 from app.core.database.engine import Database
 from app.core.database.transactions import ReadSession
@@ -16,10 +16,10 @@ from app.core.database.transactions import ReadSession
 async def reading(database: Database) -> AsyncIterator[ReadSession]:
     """Wait for a connection, as others do before they begin, and read; raises Unavailable."""
     # {% if sqlalchemy == "sync" %}
-    place = place_in(database.bulkhead)
+    slot = slot_in(database.bulkhead)
     # {% else %}
-    place = database.bulkhead.slot()
+    slot = database.bulkhead.slot()
     # {% endif %}
-    async with place, database.read() as session:
+    async with slot, database.read() as session:
         yield session
 # {% endcall %}

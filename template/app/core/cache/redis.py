@@ -67,7 +67,7 @@ class RedisServer(Resource):
         )
         self.client = Redis.from_pool(pool)
         # Who waits for a connection is told when the circuit opens; the pool would not tell.
-        self._places = Semaphore(settings.redis_pool_size)
+        self._slots = Semaphore(settings.redis_pool_size)
         # Whether to read from it, and whether to write to it: it is written to until there is no
         # hope, for others may still read what should have been deleted.
         self.up = True
@@ -92,7 +92,7 @@ class RedisServer(Resource):
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Redis]:
         """The client, for a command; raises FAILURES, at once while the circuit is open."""
-        async with self._places:
+        async with self._slots:
             if not self.up:
                 raise RedisUnavailable
             try:
@@ -118,7 +118,7 @@ class RedisServer(Resource):
             self._pending_deletes |= dict.fromkeys(names, monotonic() + expires_seconds)
 
     async def _unlink(self, names: Set[str]) -> bool:
-        async with self._places:
+        async with self._slots:
             if self._reachable:
                 try:
                     await self.client.unlink(*names)

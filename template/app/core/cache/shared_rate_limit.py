@@ -22,7 +22,7 @@ end
 if redis.call('INCR', KEYS[1]) == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return 0
 """
-_TAKE_BACK = """
+_DECREMENT = """
 if (tonumber(redis.call('GET', KEYS[1])) or 0) > 0 then redis.call('DECR', KEYS[1]) end
 """
 
@@ -34,48 +34,48 @@ class SharedAttemptLimiter:
         self._server = server
         self._local = local
         self._count_one = server.client.register_script(_COUNT)
-        self._forgive_one = server.client.register_script(_TAKE_BACK)
+        self._forgive_one = server.client.register_script(_DECREMENT)
 
     @asynccontextmanager
-    async def attempt(self, client: str, address: str) -> AsyncIterator[None]:
+    async def attempt(self, ip: str, email: str) -> AsyncIterator[None]:
         """An attempt, which counts unless it succeeds; raises TooManyAttempts."""
 # {% if sqlalchemy == "sync" %}
-        await to_thread.run_sync(self.count, client, address)
+        await to_thread.run_sync(self.count, ip, email)
         yield
-        await to_thread.run_sync(self.forgive, client, address)
+        await to_thread.run_sync(self.forgive, ip, email)
 # {% else %}
-        await self.count(client, address)
+        await self.count(ip, email)
         yield
-        await self.forgive(client, address)
+        await self.forgive(ip, email)
 # {% endif %}
 
 # {% call unasync() %}
-    async def count(self, client: str, address: str) -> None:
+    async def count(self, ip: str, email: str) -> None:
         """Count an attempt; raises TooManyAttempts."""
         settings = self._server.settings
         window_milliseconds = settings.sign_in_window_seconds * 1_000
         try:
-            for key, most in (
-                (self._key("client", client), settings.sign_in_attempts_per_client),
-                (self._key("address", address), settings.sign_in_attempts_per_address),
+            for key, maximum in (
+                (self._key("ip", ip), settings.sign_in_attempts_per_ip),
+                (self._key("email", email), settings.sign_in_attempts_per_email),
             ):
                 async with self._server.connected():
-                    wait = await self._count_one(keys=[key], args=[most, window_milliseconds])
+                    wait = await self._count_one(keys=[key], args=[maximum, window_milliseconds])
                 if wait:
                     raise TooManyAttempts(retry_after_seconds=ceil(wait / 1_000))
         except FAILURES:
-            self._local.count(client, address)
+            self._local.count(ip, email)
 
-    async def forgive(self, client: str, address: str) -> None:
+    async def forgive(self, ip: str, email: str) -> None:
         """Forget an attempt that succeeded, and what failed for its address before."""
-        self._local.forgive(client, address)
+        self._local.forgive(ip, email)
         with suppress(*FAILURES):
-            await self._forgive(client, address)
+            await self._forgive(ip, email)
 
-    async def _forgive(self, client: str, address: str) -> None:
+    async def _forgive(self, ip: str, email: str) -> None:
         async with self._server.connected() as redis:
-            await redis.unlink(self._key("address", address))
-            await self._forgive_one(keys=[self._key("client", client)])
+            await redis.unlink(self._key("email", email))
+            await self._forgive_one(keys=[self._key("ip", ip)])
 # {% endcall %}
 
     def _key(self, kind: str, name: str) -> str:

@@ -8,7 +8,7 @@ from anyio import NoEventLoopError, from_thread, to_thread
 from app.core.bulkhead import Bulkhead
 from app.core.errors import Overloaded
 
-_MOST_THREADS = 1_000
+_MAX_THREADS = 1_000
 
 
 @contextmanager
@@ -18,36 +18,36 @@ def waiting() -> Iterator[bool]:
     Raises Overloaded: those who hold what it waits for might wait for a thread.
     """
     try:
-        from_thread.run_sync(_lend)
+        from_thread.run_sync(_lend_thread)
     except NoEventLoopError:
         yield False
         return
     try:
         yield True
     finally:
-        from_thread.run_sync(_take_back)
+        from_thread.run_sync(_return_thread)
 
 
 @contextmanager
-def place_in(bulkhead: Bulkhead) -> Iterator[None]:
-    """Wait for a place in a bulkhead and hold it; raises Overloaded."""
-    place = bulkhead.slot()
+def slot_in(bulkhead: Bulkhead) -> Iterator[None]:
+    """Wait for a slot in a bulkhead and hold it; raises Overloaded."""
+    slot = bulkhead.slot()
     with waiting() as in_route:
         if in_route:
-            from_thread.run(place.__aenter__)
+            from_thread.run(slot.__aenter__)
     try:
         yield
     finally:
         if in_route:
-            from_thread.run(place.__aexit__, None, None, None)
+            from_thread.run(slot.__aexit__, None, None, None)
 
 
-def _lend() -> None:
+def _lend_thread() -> None:
     threads = to_thread.current_default_thread_limiter()
-    if threads.total_tokens >= _MOST_THREADS:
+    if threads.total_tokens >= _MAX_THREADS:
         raise Overloaded
     threads.total_tokens += 1
 
 
-def _take_back() -> None:
+def _return_thread() -> None:
     to_thread.current_default_thread_limiter().total_tokens -= 1

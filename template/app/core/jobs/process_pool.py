@@ -117,8 +117,8 @@ class ProcessPool(JobRunner):
         super().__init__(settings)
         # Connections of its own: jobs and requests do not wait for each other's.
         self._database = Database(settings.model_copy(update={"database_pool_size": 1}))
-        self._places = [_Slot(settings) for _ in range(settings.process_pool_size)]
-        self._idle = list(self._places)
+        self._slots = [_Slot(settings) for _ in range(settings.process_pool_size)]
+        self._idle = list(self._slots)
         self._running: dict[asyncio.Task[None], Job] = {}
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -140,7 +140,7 @@ class ProcessPool(JobRunner):
     # {% endif %}
     async def open(self) -> None:
         """Begin to look for jobs, unless it is to run none."""
-        if self._places:
+        if self._slots:
             # A server that is forced to end does not close us, and would wait for them.
             atexit.register(self._kill)
             self._serving = asyncio.create_task(self._serve())
@@ -171,8 +171,8 @@ class ProcessPool(JobRunner):
         await self._database.close()
 
     def _kill(self) -> None:
-        for place in self._places:
-            place.kill()
+        for slot in self._slots:
+            slot.kill()
 
     async def _serve(self) -> None:
         while not self._stopping:
@@ -206,35 +206,35 @@ class ProcessPool(JobRunner):
                 return True
         return False
 
-    async def _run(self, place: _Slot, task: Task[Any], job: Job) -> None:
+    async def _run(self, slot: _Slot, task: Task[Any], job: Job) -> None:
         names = {"request_id": job.request_id, "job_id": str(job.id)}
         with bound_contextvars(**names):
             log.info("job_started", kind=task.name, attempt=job.attempts)
             try:
-                await self._record(await self._outcome(place, task, job))
+                await self._record(await self._outcome(slot, task, job))
                 log.info("job_ended")
             except ClaimLost:
-                log.info("job_taken_away")
+                log.info("job_lease_lost")
             except Exception:
                 log.exception("job_not_ended")
             finally:
-                self._idle.append(place)
+                self._idle.append(slot)
                 self._woken.set()
 
-    async def _outcome(self, place: _Slot, task: Task[Any], job: Job) -> Change:
+    async def _outcome(self, slot: _Slot, task: Task[Any], job: Job) -> Change:
         """What came of it; raises ClaimLost."""
-        place.take()
+        slot.take()
         work = asyncio.create_task(
-            to_thread.run_sync(place.do, task, job, limiter=self._job_threads)
+            to_thread.run_sync(slot.do, task, job, limiter=self._job_threads)
         )
         try:
-            await self._attend(work, place, job)
+            await self._attend(work, slot, job)
         except JobTooLong:
             log.warning("job_too_long")
             return lease.fail(job, "It took too long.")
         finally:
             if not work.done():
-                place.kill()
+                slot.kill()
                 await asyncio.wait([work])
                 work.exception()
         try:
@@ -247,7 +247,7 @@ class ProcessPool(JobRunner):
             return lease.fail(job, "Internal server error.")
         return lease.succeed(job, json.loads(result))
 
-    async def _attend(self, work: asyncio.Task[Outcome], place: _Slot, job: Job) -> None:
+    async def _attend(self, work: asyncio.Task[Outcome], slot: _Slot, job: Job) -> None:
         """Say that it goes on, until it ends; raises ClaimLost, JobTooLong."""
         ends = monotonic() + self.settings.job_time_limit_seconds
         while not work.done():
@@ -255,7 +255,7 @@ class ProcessPool(JobRunner):
             if monotonic() > ends and not work.done():
                 raise JobTooLong
             with suppress(Unavailable):
-                change = lease.renew(job, place.progress.value, self.settings)
+                change = lease.renew(job, slot.progress.value, self.settings)
                 if not work.done() and not await self._apply(change):
                     raise ClaimLost
 

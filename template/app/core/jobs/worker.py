@@ -92,14 +92,14 @@ class Worker:
             self._record(self._outcome(task, job))
             log.info("job_ended")
         except ClaimLost:
-            log.info("job_taken_away")
+            log.info("job_lease_lost")
         except Stopped:
             # One that is told to end while its worker is not may be told so because of its job.
             stops = bool(self.stopping.value)
             with suppress(ClaimLost):
                 left = lease.release(job) if stops else lease.requeue(job, self.settings)
                 self._record(left)
-            log.info("job_handed_back")
+            log.info("job_released")
             sys.exit()
         finally:
             signal.signal(signal.SIGTERM, before)

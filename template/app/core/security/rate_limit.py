@@ -18,40 +18,40 @@ class AttemptLimiter:
 
     def __init__(self, settings: Settings) -> None:
         self._window_seconds = settings.sign_in_window_seconds
-        self._max_per_client = settings.sign_in_attempts_per_client
-        self._max_per_address = settings.sign_in_attempts_per_address
+        self._max_per_ip = settings.sign_in_attempts_per_ip
+        self._max_per_email = settings.sign_in_attempts_per_email
         self._attempts: dict[str, tuple[float, int]] = {}
         self._lock = Lock()
 
     @asynccontextmanager
-    async def attempt(self, client: str, address: str) -> AsyncIterator[None]:
+    async def attempt(self, ip: str, email: str) -> AsyncIterator[None]:
         """An attempt, which counts unless it succeeds; raises TooManyAttempts."""
-        self.count(client, address)
+        self.count(ip, email)
         yield
-        self.forgive(client, address)
+        self.forgive(ip, email)
 
-    def count(self, client: str, address: str) -> None:
+    def count(self, ip: str, email: str) -> None:
         """Count an attempt; raises TooManyAttempts."""
         with self._lock:
-            self._count(f"client {client}", self._max_per_client)
-            self._count(f"address {address}", self._max_per_address)
+            self._count(f"ip {ip}", self._max_per_ip)
+            self._count(f"email {email}", self._max_per_email)
 
-    def forgive(self, client: str, address: str) -> None:
+    def forgive(self, ip: str, email: str) -> None:
         """Forget an attempt that succeeded, and what failed for its address before."""
         with self._lock:
-            self._attempts.pop(f"address {address}", None)
-            expires_at, count = self._attempts.get(f"client {client}", (0.0, 0))
+            self._attempts.pop(f"email {email}", None)
+            expires_at, count = self._attempts.get(f"ip {ip}", (0.0, 0))
             if count:
-                self._attempts[f"client {client}"] = (expires_at, count - 1)
+                self._attempts[f"ip {ip}"] = (expires_at, count - 1)
 
-    def _count(self, key: str, most: int) -> None:
+    def _count(self, key: str, maximum: int) -> None:
         now = monotonic()
         expires_at, count = self._attempts.get(key, (0.0, 0))
         if expires_at <= now:
             self._forget_oldest()
             self._attempts.pop(key, None)
             expires_at, count = now + self._window_seconds, 0
-        if count >= most:
+        if count >= maximum:
             raise TooManyAttempts(retry_after_seconds=ceil(expires_at - now))
         self._attempts[key] = (expires_at, count + 1)
 

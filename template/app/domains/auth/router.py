@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form
 
-from app.core.dependencies import ClientDep, HashSlot, LimiterDep, PasswordsDep, TokensDep
+from app.core.dependencies import ClientIpDep, HashSlot, LimiterDep, PasswordsDep, TokensDep
 from app.domains.auth.schemas import SignIn, Token
 from app.domains.auth.service import AuthService
 from app.domains.users.router import UserReaderDep
@@ -17,10 +17,10 @@ SignInForm = Annotated[SignIn, Form()]
 
 
 async def count_attempt(
-    form: SignInForm, client: ClientDep, limiter: LimiterDep
+    form: SignInForm, ip: ClientIpDep, limiter: LimiterDep
 ) -> AsyncIterator[None]:
     """Refuse too many attempts before any of them costs a hash."""
-    async with limiter.attempt(client, form.username):
+    async with limiter.attempt(ip, form.username):
         yield
 
 
@@ -31,15 +31,15 @@ async def get_service(
     return AuthService(users, passwords, tokens)
 
 
-LIMITED = Depends(count_attempt, scope="function")
+LimitAttempts = Depends(count_attempt, scope="function")
 AuthServiceDep = Annotated[AuthService, Depends(get_service)]
 
 
 # {% call unasync() %}
-@router.post("/token", dependencies=[LIMITED, HashSlot])
-async def sign_in(form: SignInForm, client: ClientDep, service: AuthServiceDep) -> Token:
+@router.post("/token", dependencies=[LimitAttempts, HashSlot])
+async def sign_in(form: SignInForm, ip: ClientIpDep, service: AuthServiceDep) -> Token:
     """Exchange an address and a password for a token."""
-    return await service.sign_in(form, client)
+    return await service.sign_in(form, ip)
 
 
 # {% endcall %}

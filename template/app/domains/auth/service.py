@@ -21,15 +21,15 @@ class AuthService:
         self._passwords = passwords
         self._tokens = tokens
 
-    async def sign_in(self, form: SignIn, client: str) -> Token:
+    async def sign_in(self, form: SignIn, ip: str) -> Token:
         """A token; raises InvalidCredentials."""
         user = await self._users.get_by_email(form.username)
         stored = user.password_hash if user else None
         valid = await self._passwords.verify(form.password, stored)
         if user is None or not valid:
-            log.warning("sign_in_failed", client=client)
+            log.warning("sign_in_failed", ip=ip)
             raise InvalidCredentials
-        log.info("signed_in", user_id=str(user.id), client=client)
+        log.info("signed_in", user_id=str(user.id), ip=ip)
         token = self._tokens.issue(user.id)
         return Token(access_token=token, expires_in=self._tokens.lifetime_seconds)
 

@@ -9,7 +9,7 @@ from app.core.http.schemas import Input, Schema
 from app.core.jobs.model import Status
 
 # About a minute of one core.
-_MOST_WORK = 100_000_000
+_MAX_WORK = 100_000_000
 
 
 class SimulationForm(Input):
@@ -21,8 +21,8 @@ class SimulationForm(Input):
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
-        if self.paths * self.steps > _MOST_WORK:
-            raise ValueError(f"paths times steps must be at most {_MOST_WORK}")
+        if self.paths * self.steps > _MAX_WORK:
+            raise ValueError(f"paths times steps must be at most {_MAX_WORK}")
         return self
 
 

@@ -22,8 +22,8 @@ from tests.client import serve
 from tests.settings import make_settings
 
 BOUNDS = {
-    "sign_in_attempts_per_address": 1,
-    "sign_in_attempts_per_client": 3,
+    "sign_in_attempts_per_email": 1,
+    "sign_in_attempts_per_ip": 3,
     "sign_in_window_seconds": 60,
 }
 

@@ -11,7 +11,7 @@ from app.settings import Settings
 @pytest.fixture
 def attempts(settings: Settings) -> AttemptLimiter:
     """One attempt for each address, three for each client."""
-    bounds = {"sign_in_attempts_per_address": 1, "sign_in_attempts_per_client": 3}
+    bounds = {"sign_in_attempts_per_email": 1, "sign_in_attempts_per_ip": 3}
     return AttemptLimiter(settings.model_copy(update=bounds))
 
 

@@ -49,7 +49,7 @@ async def test_an_address_has_one_form(client: Client) -> None:
     assert token.status_code == 401
 
 
-@pytest.mark.parametrize("settings", [{"sign_in_attempts_per_client": 1}], indirect=True)
+@pytest.mark.parametrize("settings", [{"sign_in_attempts_per_ip": 1}], indirect=True)
 async def test_who_tried_too_often_does_not_wait(client: Client, app: FastAPI) -> None:
     app.state.components[Passwords].bulkhead = Bulkhead(0, 0.01)
     statuses = []
@@ -122,7 +122,7 @@ async def test_guessing_a_password_ends_soon(client: Client, ann: Account) -> No
     assert 0 < int(refused.headers["Retry-After"]) <= 300
 
 
-@pytest.mark.parametrize("settings", [{"sign_in_attempts_per_client": 3}], indirect=True)
+@pytest.mark.parametrize("settings", [{"sign_in_attempts_per_ip": 3}], indirect=True)
 async def test_guessing_an_address_ends_too(client: Client) -> None:
     statuses = []
     for number in range(4):

@@ -1,11 +1,11 @@
-# Needs Python 3.11 or newer, Git and make. uv does the rest, and is fetched if it is missing.
+# make needs Python 3.11 or newer and Git, and installs uv in .tools/ if uv is missing.
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
-# Compiled modules are kept: without them, each of a thousand processes compiles its packages anew.
+# Python keeps compiled modules, or each of a thousand processes would compile its packages.
 unexport PYTHONDONTWRITEBYTECODE
 
 UV := $(or $(shell command -v uv),.tools/bin/uv)
-# Tests that run at once: one more than there are cores, since many wait; two more are slower again.
+# Concurrent tests: one more than cores, because many tests wait; two more are slower again.
 JOBS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 COPIER = uv run --quiet copier copy --vcs-ref HEAD --defaults $(ANSWERS:%=--data '%') . demo
 
@@ -22,54 +22,55 @@ variant: render ## Render a service into demo/ and run its checks and tests; ANS
 	cd demo && uv run --quiet poe test
 	cd demo && uv run --quiet poe test-live
 
-test: $(UV) ## Check every combination, run those that stand for all; ARGS="-k update", JOBS=1
+test: $(UV) ## Check every combination, run representative services; ARGS="-k update", JOBS=1
 	uv run pytest --numprocesses $(JOBS) --maxschedchunk 1 $(ARGS)
 
-test-all: $(UV) ## Run everything, each service too; the same command goes on after a failure
+test-all: $(UV) ## Run all tests on all services; run again to continue after a failure
 	uv run python -m tests.everything --jobs $(JOBS)
 
-test-rest: $(UV) ## Run services that `make test` does not run, in MINUTES=20
+test-rest: $(UV) ## Run services that `make test` does not run, for MINUTES=20
 	uv run python -m tests.everything --jobs $(JOBS) --rest --minutes $(or $(MINUTES),20)
 
-faults: $(UV) ## Plant faults, and see that the tests find each; ARGS="a-name another"
+faults: $(UV) ## Plant faults and check that a test finds each; ARGS="a-name another"
 	uv run python -m tests.faults $(ARGS)
 
-bench: $(UV) ## Measure how services answer under load and heavy work, and what a cache saves
+bench: $(UV) ## Measure latency under load and heavy work, and CPU time saved by a cache
 	uv run python -m benchmarks.stall
 	uv run python -m benchmarks.cache
 	uv run python -m benchmarks.jobs
 
-check: $(UV) ## Lint and type-check the template's own code
+check: $(UV) ## Lint and type-check the code of this repository
 	uv run ruff check
 	uv run ruff format --check
 	uv run mypy
+	uv run python -m tests.wording
 
-fix: $(UV) ## Mend what ruff can mend
+fix: $(UV) ## Apply the fixes and the format of ruff
 	uv run ruff check --fix
 	uv run ruff format
 
-draw: $(UV) ## Redraw the README's pictures from the default service
+draw: $(UV) ## Redraw the diagrams of the documentation from rendered services
 	uv run python -m docs.draw
 
-release: $(UV) ## Check all, then tag a release: VERSION=1.2.0
+release: $(UV) ## Check everything, then tag a release: VERSION=1.2.0
 	@echo "$(VERSION)" | grep -qxE '[0-9]+\.[0-9]+\.[0-9]+' || \
-		{ echo "Say which: make release VERSION=1.2.0"; exit 1; }
-	@test -z "$$(git status --porcelain)" || { echo "Commit what you have changed first."; exit 1; }
+		{ echo "VERSION is not of the form 1.2.0: make release VERSION=1.2.0"; exit 1; }
+	@test -z "$$(git status --porcelain)" || { echo "Uncommitted changes: commit first."; exit 1; }
 	@grep -q '^## \[$(VERSION)\] - 20' CHANGELOG.md || \
-		{ echo "Give CHANGELOG.md a section: ## [$(VERSION)] - $$(date +%F)"; exit 1; }
+		{ echo "CHANGELOG.md lacks a section: add ## [$(VERSION)] - $$(date +%F)"; exit 1; }
 	@! git rev-parse --quiet --verify "refs/tags/v$(VERSION)" >/dev/null || \
-		{ echo "v$(VERSION) is there already, and a release never moves."; exit 1; }
+		{ echo "v$(VERSION) exists, and a release never moves: choose another VERSION."; exit 1; }
 	$(MAKE) check test-all
 	git tag --annotate "v$(VERSION)" --message "$(VERSION)"
 	echo "v$(VERSION) $$(git rev-parse HEAD)" >> RELEASES
 	git commit --quiet --message "Record v$(VERSION)" RELEASES
 	@echo "Now: git push --follow-tags"
 
-# What is there was rendered before, and is replaced: answers are not carried over. A folder that
-# is no service, or that somebody keeps in a repository, is not ours to delete.
+# `make` replaces an earlier render and its answers, and refuses to delete a folder that is no
+# rendered service or has a Git repository.
 render: $(UV)
 	@test ! -e demo || test -e demo/.copier-answers.yml -a ! -e demo/.git || \
-		{ echo "demo/ holds work of yours: move it away, then try again."; exit 1; }
+		{ echo "demo/ may hold work of yours: move the folder away, then try again."; exit 1; }
 	rm -rf demo
 	$(COPIER)
 

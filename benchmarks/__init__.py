@@ -1,1 +1,1 @@
-"""How fast the rendered services are, as ratios in one interleaved run."""
+"""Benchmarks of the rendered services, as ratios within one interleaved run."""

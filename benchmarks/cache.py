@@ -1,4 +1,4 @@
-"""What a read costs a service when the answer is in its cache: `make bench`."""
+"""CPU time of a read that hits the cache, beside other requests: `make bench`."""
 
 import json
 import statistics
@@ -12,7 +12,7 @@ ROUNDS = 3
 
 
 def main() -> None:
-    """Measure the services by turns, so that a slow moment of the machine meets them all."""
+    """Measure the services in turn, so that a slow moment of the machine affects them all."""
     with installed(
         lambda answers: answers["redis_cache"] and answers["cpu_jobs"] == "none"
     ) as services:
@@ -23,7 +23,7 @@ def main() -> None:
                 costs = figures.setdefault(label(service.answers), {})
                 for name, values in json.loads(printed.splitlines()[-1]).items():
                     costs.setdefault(name, []).extend(values)
-    print("median of the server's CPU time in µs; x: against /livez")  # noqa: T201
+    print("median of the server's CPU time per request in µs; x: ratio to /livez")  # noqa: T201
     for name, costs in figures.items():
         median = {key: statistics.median(values) for key, values in costs.items()}
         row = "  ".join(

@@ -1,4 +1,4 @@
-"""Run in a rendered service with a cache: what a cached read costs it, beside others."""
+"""CPU time of a cached read and of other requests; run in a rendered service with a cache."""
 
 import asyncio
 import json
@@ -16,10 +16,10 @@ ROUNDS = 5
 
 
 async def cost(pid: int, url: str, paths: dict[str, str], token: str) -> dict[str, list[float]]:
-    """Return the CPU time of the server for a request to each path, in µs, of each round."""
+    """Return the server's CPU time per request in µs, for each path and round."""
     figures: dict[str, list[float]] = {name: [] for name in paths}
     for _ in range(ROUNDS):
-        # By turns, so that a slow moment of the machine meets them all.
+        # Paths are measured in turn, so that a slow moment of the machine affects them all.
         for name, path in paths.items():
             await load(url, path, token, REQUESTS // 10)
             before = cpu_seconds(pid)
@@ -29,7 +29,7 @@ async def cost(pid: int, url: str, paths: dict[str, str], token: str) -> dict[st
 
 
 async def load(url: str, path: str, token: str, requests: int) -> None:
-    """Ask for a path that many times, on connections that are kept."""
+    """Request a path that many times, on keep-alive connections."""
     host, port = urlsplit(url).hostname, urlsplit(url).port
     request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\n\r\n".encode()
 
@@ -47,19 +47,19 @@ async def load(url: str, path: str, token: str, requests: int) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has used."""
+    """Return the CPU time that a process has used, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def server_of(test: int) -> int:
-    """Return the process that serves, of those that a process has started."""
+    """Return the process id of the service among the children of the test process."""
     started = Path(f"/proc/{test}/task/{test}/children").read_text().split()
     return next(int(p) for p in started if b"-m\0app\0" in Path(f"/proc/{p}/cmdline").read_bytes())
 
 
 def main() -> None:
-    """Start the service on servers of its own, and print the figures."""
+    """Start the service with its own servers; print the figures."""
     databases, live, servers = (
         import_module(f"tests.{name}") for name in ("databases", "live.service", "servers")
     )

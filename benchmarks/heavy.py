@@ -1,4 +1,4 @@
-"""Run in a rendered service with jobs: how it answers while heavy work is done in one way."""
+"""Latencies while heavy work runs in one way; run in a rendered service with jobs."""
 
 import asyncio
 import json
@@ -22,13 +22,13 @@ READ = "/api/v1/users/me"
 PAUSE_SECONDS = 0.005
 WARM_SECONDS = 0.3
 IDLE_SECONDS = 1.5
-# Jobs are under way when it begins.
+# Jobs are sent this long before the measurement begins.
 LEAD_SECONDS = 0.5
 LOADED_SECONDS = 4
 STRAGGLER_SECONDS = 1
 TIMEOUT_SECONDS = 30
 
-# One process for jobs, and nothing is refused: what cannot be done in time waits.
+# One process runs the jobs, and the queue is long enough that the service refuses none.
 SETTINGS = {
     "JOBS_WAITING": "10000",
     "JOBS_WAITING_PER_CALLER": "10000",
@@ -38,7 +38,7 @@ SETTINGS = {
 
 
 def paths_of_a_job() -> int:
-    """Return how many paths a job has that takes its time of one core of this machine."""
+    """Return how many paths one core of this machine simulates in JOB_SECONDS."""
     compute = import_module("app.domains.simulations.compute")
     paths = 50
     took = []
@@ -50,15 +50,15 @@ def paths_of_a_job() -> int:
 
 
 def measure(way: str, form: dict[str, int]) -> dict[str, float]:
-    """Start the service on servers of its own; return its latencies, idle and with jobs."""
+    """Start the service with its own servers; return its latencies, idle and with jobs."""
     databases, live, servers = (
         import_module(f"tests.{name}") for name in ("databases", "live.service", "servers")
     )
     with ExitStack() as stack:
-        # Who watches and who sends are processes: neither has to wait for the other, or for us.
+        # Separate processes watch and send, so that neither waits for the other or for this one.
         clients = stack.enter_context(ProcessPoolExecutor(2, mp_context=get_context("spawn")))
         for _ in range(2):
-            # They start while the servers do.
+            # These calls start the two processes while the servers start.
             clients.submit(time.sleep, 0)
         stack.enter_context(servers.environment())
         server = os.environ["DATABASE_URL"]
@@ -85,16 +85,16 @@ def measure(way: str, form: dict[str, int]) -> dict[str, float]:
         loaded = clients.submit(watch, *watching, LOADED_SECONDS).result()
         rate = (jobs_done(runner.log_lines()) - before) / (time.monotonic() - began)
         outcome = sent.result()
-        # What still waits is dropped.
+        # Jobs that are still queued are not measured, so the service need not finish them.
         service.process.kill()
-    # An answer is waited for before the next is asked for: few, if they are slow.
+    # Each request waits for the previous response, so slow responses mean few samples.
     samples = len(loaded[READ])
     latencies = ranks("idle", idle) | ranks("loaded", loaded)
     return {**latencies, "samples": samples, "jobs/s": rate, **outcome}
 
 
 def watch(url: str, headers: dict[str, str], seconds: float) -> dict[str, list[float]]:
-    """Ask for /livez and for a read by turns; return how long each took, in milliseconds."""
+    """Request /livez and a read in turn; return their latencies in milliseconds."""
     took: dict[str, list[float]] = {"/livez": [], READ: []}
     ends = time.monotonic() + seconds
     with httpx2.Client(base_url=url, headers=headers, timeout=TIMEOUT_SECONDS) as http:
@@ -108,7 +108,7 @@ def watch(url: str, headers: dict[str, str], seconds: float) -> dict[str, list[f
 
 
 def ranks(phase: str, took: dict[str, list[float]]) -> dict[str, float]:
-    """Return the middle of the latencies of a phase, and what 99 % of them stay below."""
+    """Return the median and the 99th percentile of the latencies of a phase."""
     figures = {}
     for name, times in zip(("/livez", "read"), took.values(), strict=True):
         figures[f"{phase} {name} p50"] = statistics.median(times)
@@ -117,14 +117,14 @@ def ranks(phase: str, took: dict[str, list[float]]) -> dict[str, float]:
 
 
 def jobs_done(lines: list[dict[str, Any]]) -> int:
-    """Return how many jobs were done, by the log of who does them."""
+    """Return how many jobs have ended, from the log of the process that runs them."""
     return sum(line["event"] == "job_ended" for line in lines)
 
 
 def send(
     url: str, headers: dict[str, str], path: str, form: dict[str, int], jobs: int
 ) -> dict[str, int]:
-    """Ask for that many jobs, at their rate; return how many requests came to nothing."""
+    """Send that many jobs at JOBS_PER_SECOND; return how many failed or got no response."""
     return asyncio.run(_send(url, headers, path, form, jobs))
 
 
@@ -138,7 +138,7 @@ async def _send(
         started = time.monotonic()
         sent: list[asyncio.Task[Any]] = []
         for number in range(jobs):
-            # None waits for the answer to another.
+            # No request waits for the response to another.
             await asyncio.sleep(started + number / JOBS_PER_SECOND - time.monotonic())
             sent.append(asyncio.create_task(http.post(path, json=form)))
         answered, unanswered = await asyncio.wait(sent, timeout=STRAGGLER_SECONDS)
@@ -150,7 +150,7 @@ async def _send(
 
 
 def main() -> None:
-    """Print how many paths a job has, or, given a way and as many, the figures of that way."""
+    """Print the number of paths of a job or, given a way and this number, its figures."""
     if len(sys.argv) == 1:
         print(paths_of_a_job())  # noqa: T201
     else:

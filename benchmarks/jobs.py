@@ -1,4 +1,4 @@
-"""How a service answers while heavy work is done, in the right ways and the wrong: `make bench`."""
+"""Latencies of a service while heavy work runs, in right and wrong ways: `make bench`."""
 
 import json
 import statistics
@@ -12,7 +12,7 @@ from tests.project import Project
 HEAVY = Path(__file__).with_name("heavy.py")
 ROUNDS = 3
 
-# By the answers to `sqlalchemy` and `cpu_jobs`: the ways in which a service can do it.
+# Answers to `sqlalchemy` and `cpu_jobs`, and the way in which the service runs the work.
 WAYS = (
     ("async", "process_pool", "process_pool"),
     ("async", "celery", "celery"),
@@ -23,7 +23,7 @@ WAYS = (
     ("sync", "process_pool", "thread"),
 )
 
-# A domain that does it wrong: in the process that serves, while the request waits.
+# This domain is wrong: the work runs in the serving process while the request waits.
 DOMAIN = '''"""Heavy work in requests."""
 
 import structlog
@@ -39,7 +39,7 @@ router = APIRouter(prefix="/wrong")
 
 def compute(form: SimulationForm) -> dict[str, float]:
     result = simulate(**form.model_dump(), report=lambda _: None)
-    # As the right ways do.
+    # heavy.py counts this event, which the right ways log too.
     log.info("job_ended")
     return result
 '''
@@ -65,7 +65,7 @@ def thread(form: SimulationForm) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure the ways by turns, so that a slow moment of the machine meets them all."""
+    """Measure the ways in turn, so that a slow moment of the machine affects them all."""
     with installed(has_jobs) as found:
         services = {
             (service.answers["sqlalchemy"], service.answers["cpu_jobs"]): service
@@ -81,13 +81,13 @@ def main() -> None:
                 print(f"{name} round {number} of {ROUNDS}", file=sys.stderr)  # noqa: T201
                 printed = heavy(services[sqlalchemy, cpu_jobs], way, paths)
                 figures.setdefault(name, []).append(json.loads(printed))
-    print("median of milliseconds, idle -> while 5 jobs of 300 ms come a second; x: loaded / idle")  # noqa: T201
+    print("median latency in ms, idle -> with 5 jobs of 300 ms per second; x: loaded / idle")  # noqa: T201
     for name, rounds in figures.items():
         print(f"{name} {row(rounds)}")  # noqa: T201
 
 
 def has_jobs(answers: Answers) -> bool:
-    """Say whether a service is one of those that are measured."""
+    """Return whether this benchmark measures a service with these answers."""
     return (
         answers["cpu_jobs"] != "none"
         and answers["database"] == "postgresql"
@@ -96,7 +96,7 @@ def has_jobs(answers: Answers) -> bool:
 
 
 def add_wrong_ways(service: Project) -> None:
-    """Write the domain into a service, which finds it by its being there."""
+    """Add the domain to a service, which includes the router of every domain."""
     folder = service.folder / "app" / "domains" / "wrong"
     folder.mkdir()
     (folder / "__init__.py").touch()
@@ -104,13 +104,13 @@ def add_wrong_ways(service: Project) -> None:
 
 
 def heavy(service: Project, *arguments: str) -> str:
-    """Run `heavy.py` in a service; return the last line that it printed."""
+    """Run `heavy.py` in a service; return the last line of the output."""
     printed = service.run("uv", "run", "python", str(HEAVY), *arguments, PYTHONPATH=".")
     return printed.splitlines()[-1]
 
 
 def row(rounds: list[dict[str, float]]) -> str:
-    """Write the figures of a way in a line; what failed is counted in all rounds."""
+    """Return one line with the medians of a way, and with the failures of all rounds."""
     median = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
     latencies = [
         f"{name} p50 {change(median, f'{name} p50')}  p99 {change(median, f'{name} p99')}"
@@ -122,13 +122,13 @@ def row(rounds: list[dict[str, float]]) -> str:
 
 
 def change(median: dict[str, float], name: str) -> str:
-    """Write what a latency is when the service is idle, what it becomes, and the ratio."""
+    """Return a latency of the idle service, the latency under load, and the ratio."""
     idle, loaded = median[f"idle {name}"], median[f"loaded {name}"]
     return f"{short(idle)} -> {short(loaded)} (x{short(loaded / idle)})"
 
 
 def short(value: float) -> str:
-    """Write a number with a decimal, if it is a small one."""
+    """Return a number as text, with one decimal below 10."""
     return f"{value:.1f}" if value < 10 else f"{value:.0f}"  # noqa: PLR2004
 
 

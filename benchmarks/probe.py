@@ -1,4 +1,4 @@
-"""Run in a rendered service: how it answers while many requests want its ten connections."""
+"""Latencies while many requests share ten connections; run in a rendered service."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ ROUNDS = 5
 
 
 async def probe(url: str, headers: dict[str, str]) -> dict[str, float]:
-    """Return latencies in milliseconds, of /livez and of a read, idle and under load."""
+    """Return the latencies of /livez and of a read in milliseconds, idle and under load."""
     limits = httpx2.Limits(max_connections=None)
     async with httpx2.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=60) as http:
         await http.get("/api/v1/users/me")
@@ -41,7 +41,7 @@ async def probe(url: str, headers: dict[str, str]) -> dict[str, float]:
 
 
 def watch(url: str, done: Event, most: int) -> list[float]:
-    """Ask /livez until it is done; return how long each answer took, in milliseconds."""
+    """Request /livez until `done` is set; return the latencies in milliseconds."""
     took: list[float] = []
     with httpx2.Client(base_url=url) as http:
         while not done.is_set() and len(took) < most:
@@ -53,14 +53,14 @@ def watch(url: str, done: Event, most: int) -> list[float]:
 
 
 async def timed(http: httpx2.AsyncClient) -> float:
-    """Return how long a read took, in milliseconds."""
+    """Return the latency of a read in milliseconds."""
     started = time.perf_counter()
     (await http.get("/api/v1/users/me")).raise_for_status()
     return (time.perf_counter() - started) * 1_000
 
 
 def main() -> None:
-    """Start the service on servers of its own, probe it, print the figures."""
+    """Start the service with its own servers; probe the service; print the figures."""
     databases, live, servers = (
         import_module(f"tests.{name}") for name in ("databases", "live.service", "servers")
     )

@@ -1,4 +1,4 @@
-"""Services that are rendered and installed, to be measured."""
+"""Rendered and installed services for the benchmarks."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from tests.project import Project
 
 @contextmanager
 def installed(wanted: Callable[[Answers], object] = lambda _: True) -> Iterator[list[Project]]:
-    """Render and install every service that runs differently and is wanted."""
+    """Render and install every service of `runtime_product` that `wanted` accepts."""
     with TemporaryDirectory() as folder:
         services = [
             Project.render(TEMPLATE, Path(folder) / str(number), answers)

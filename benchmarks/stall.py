@@ -1,4 +1,4 @@
-"""How each service answers while more requests than connections wait: `make bench`."""
+"""Latencies while more requests than database connections wait: `make bench`."""
 
 import json
 import statistics
@@ -12,7 +12,7 @@ ROUNDS = 3
 
 
 def main() -> None:
-    """Probe the services by turns, so that a slow moment of the machine meets them all."""
+    """Probe the services in turn, so that a slow moment of the machine affects them all."""
     with installed(lambda a: a["cpu_jobs"] == "none" and not a["redis_cache"]) as services:
         figures: dict[str, list[dict[str, float]]] = {}
         for _ in range(ROUNDS):
@@ -21,7 +21,7 @@ def main() -> None:
                 figures.setdefault(label(service.answers), []).append(
                     json.loads(printed.splitlines()[-1])
                 )
-    print("median of milliseconds; x: against /livez when idle")  # noqa: T201
+    print("median latency in ms; x: ratio to /livez when idle")  # noqa: T201
     for name, rounds in figures.items():
         median = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
         row = "  ".join(

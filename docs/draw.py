@@ -1,4 +1,4 @@
-"""Draws the README's pictures from services as they are rendered: `make draw`."""
+"""Diagrams and file tree of the documentation, drawn from rendered services: `make draw`."""
 
 import ast
 import re
@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from tests.matrix import FULLEST, TEMPLATE
 from tests.project import Project
 
-README = TEMPLATE / "README.md"
+DOCUMENTS = ("README.md", "docs/structure.md")
 
-# What the README does not list: files that any project has.
+# The tree does not list these files, which any project has.
 COMMON = {
     ".copier-answers.yml",
     ".dockerignore",
@@ -22,25 +22,26 @@ COMMON = {
     ".gitignore",
     ".pre-commit-config.yaml",
     "README.md",
+    "docs",
     "renovate.json",
 }
 
-# The rooms of core and what stands above them; what has no room is for all of them.
+# Packages of core and the modules above them, top layer first; all may use the other modules.
 ROOMS = ["dependencies", "startup", "cache", "jobs", "http", "security", "database", "serving"]
 
-# A request goes through these, from the outside in; `core` and `settings` stand for all they hold.
+# Layers that a request passes, outermost first; `core` and `settings` stand for all their modules.
 WAY = ["main", "api", "router", "service", "repository", "models", "core", "settings"]
 
 
 def tree(service: Path) -> str:
-    """List a service's folders and modules, each with the first line of its docstring."""
+    """Return a service's folders and modules, each with the first line of its docstring."""
     rows = [row for row in _rows(service, service) if row[0]]
     width = max(len(name) for name, _ in rows) + 2
     return "\n".join(f"{name:<{width}}{meaning}".rstrip() for name, meaning in rows)
 
 
 def way(service: Path) -> str:
-    """Draw which module imports which on a request's way, as a Mermaid flowchart."""
+    """Return a Mermaid flowchart of the imports between the layers that a request passes."""
     arrows = {
         (source, target)
         for path in sorted((service / "app").rglob("*.py"))
@@ -53,7 +54,7 @@ def way(service: Path) -> str:
 
 
 def rooms(service: Path) -> str:
-    """Draw which room of core uses which, as a Mermaid flowchart."""
+    """Return a Mermaid flowchart of the imports between the packages of core."""
     core = service / "app/core"
     arrows = {
         (source, target)
@@ -69,8 +70,8 @@ def rooms(service: Path) -> str:
     )
 
 
-def redraw(readme: str, default: Path, fullest: Path) -> str:
-    """Return the README with its pictures of the default and the fullest service drawn anew."""
+def redraw(document: str, default: Path, fullest: Path) -> str:
+    """Return a document with the diagrams of both services drawn again."""
     for name, language, picture in (
         ("tree", "text", tree(default)),
         ("way", "mermaid", way(default)),
@@ -78,8 +79,8 @@ def redraw(readme: str, default: Path, fullest: Path) -> str:
     ):
         block = f"<!-- {name} -->\n```{language}\n{picture}\n```\n<!-- end -->"
         old = rf"<!-- {name} -->.*?<!-- end -->"
-        readme = re.sub(old, block.replace("\\", r"\\"), readme, flags=re.DOTALL)
-    return readme
+        document = re.sub(old, block.replace("\\", r"\\"), document, flags=re.DOTALL)
+    return document
 
 
 def _rows(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
@@ -113,7 +114,7 @@ def _place(parts: tuple[str, ...]) -> str | None:
         case ("app", "domains", "users", layer, *_):
             place = layer
         case ("app", "domains"):
-            place = "router"  # Who imports the folder finds the routers in it.
+            place = "router"  # `app/api.py` imports this package to include its routers.
         case ("app", layer, *_):
             place = layer
         case _:
@@ -126,11 +127,13 @@ def _order(arrow: tuple[str, str]) -> tuple[int, int]:
 
 
 def main() -> None:
-    """Draw them into the README."""
+    """Write the diagrams into the documents."""
     with TemporaryDirectory() as folder:
         default = Project.render(TEMPLATE, Path(folder) / "default", {}).folder
         fullest = Project.render(TEMPLATE, Path(folder) / "fullest", FULLEST).folder
-        README.write_text(redraw(README.read_text("utf-8"), default, fullest), "utf-8")
+        for name in DOCUMENTS:
+            document = TEMPLATE / name
+            document.write_text(redraw(document.read_text("utf-8"), default, fullest), "utf-8")
 
 
 if __name__ == "__main__":

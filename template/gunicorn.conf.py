@@ -1,4 +1,4 @@
-"""Gunicorn: every number is a setting, and this says what it is for."""
+"""gunicorn configuration, with the reason for each setting."""
 
 import math
 import sys
@@ -16,28 +16,28 @@ except SettingsError as error:
 
 wsgi_app = "app.main:create_app()"
 worker_class = "app.core.serving.gunicorn.Worker"
-# No more than there are CPUs: an event loop never waits, so a second one has nothing to do.
+# At most one worker per CPU: an event loop never waits, so more workers gain nothing.
 workers = web_processes(settings)
 host = f"[{settings.host}]" if ":" in settings.host else settings.host
 bind = f"{host}:{settings.port}"
 
-# A worker tells every second that its event loop turns; one that does not for so long is killed. It
-# is no limit for requests.
+# gunicorn kills a worker whose event loop sends no heartbeat for this long. Each loop sends one a
+# second, so this is no limit on requests.
 timeout = settings.gunicorn_timeout_seconds
-# A worker has ended by itself before: this is for one that cannot.
+# A worker exits in time without gunicorn; this limit is for one that hangs.
 graceful_timeout = math.ceil(settings.graceful_timeout_seconds)
-# A proxy that keeps connections for longer would send requests into ones that are closed.
+# A proxy that keeps idle connections for longer would send requests into closed ones.
 keepalive = settings.keep_alive_seconds
-# What a library leaks ends with its process; not all of them at the same moment.
+# Replacing a worker frees leaked memory; the jitter spreads the replacements over time.
 max_requests = settings.gunicorn_max_requests
 max_requests_jitter = settings.gunicorn_max_requests_jitter
 
-# Where workers tell it: on a disk, a slow write would look like a blocked event loop.
+# Heartbeats go through files: on a disk, a slow write would look like a blocked event loop.
 memory = Path("/dev/shm")  # noqa: S108
 worker_tmp_dir = str(memory) if memory.is_dir() else None
-# It needs a folder that can be written, and nobody here asks it anything.
+# The control socket needs a writable folder, and this service does not use the socket.
 control_socket_disable = True
-# All logs go one way, gunicorn's own too.
+# The root logger writes gunicorn's logs in the format of the service.
 loglevel = settings.log_level
 logconfig_dict = logging_config(settings) | {
     "loggers": {"gunicorn.error": {"handlers": [], "propagate": True}}
@@ -45,11 +45,11 @@ logconfig_dict = logging_config(settings) | {
 
 
 def on_starting(arbiter: Any) -> None:
-    """Let it stop in order when several workers fail to start: each would interrupt the stop."""
+    """Keep further workers that fail to start from interrupting the stop of gunicorn."""
     stop = arbiter.stop
 
     def go_on_stopping(*options: bool) -> None:
-        # No code that a worker ends with: the first one that failed has said why.
+        # No worker exits with -1, so gunicorn ignores the others; the first has logged the reason.
         arbiter.WORKER_BOOT_ERROR = arbiter.APP_LOAD_ERROR = -1
         stop(*options)
 

@@ -1,4 +1,4 @@
-"""Runs the processes of a compose.yaml, beside servers that run already."""
+"""Processes of a compose.yaml, run without Docker beside servers that are already running."""
 
 import re
 import signal
@@ -17,32 +17,32 @@ from tests.project import CommandError
 
 
 def load(folder: Path, variables: Mapping[str, str]) -> dict[str, Any]:
-    """Read a compose.yaml; raises KeyError with its message if a variable must be set."""
+    """Read a compose.yaml; raises KeyError if a required variable is not set."""
     text = (folder / "compose.yaml").read_text()
     loaded: dict[str, Any] = yaml.safe_load(interpolate(text, variables))
     return loaded
 
 
 def load_for_development(folder: Path, variables: Mapping[str, str]) -> dict[str, Any]:
-    """Read both files, as Compose does when it is told of none."""
+    """Read compose.yaml and the override file, as `docker compose` does by default."""
     services = load(folder, variables)["services"]
     override = yaml.safe_load((folder / "compose.override.yaml").read_text())["services"]
     assert override.keys() <= services.keys()
     return {
         name: {
-            **said,
+            **config,
             **override.get(name, {}),
             "environment": {
-                **said.get("environment", {}),
+                **config.get("environment", {}),
                 **override.get(name, {}).get("environment", {}),
             },
         }
-        for name, said in services.items()
+        for name, config in services.items()
     }
 
 
 def interpolate(text: str, variables: Mapping[str, str]) -> str:
-    """Fill in variables as Compose does: `${NAME}`, `${NAME:-default}`, `${NAME:?message}`."""
+    """Substitute variables as Compose does: `${NAME}`, `${NAME:-default}`, `${NAME:?message}`."""
 
     def value(match: re.Match[str]) -> str:
         name, how, rest = match.groups()
@@ -56,23 +56,23 @@ def interpolate(text: str, variables: Mapping[str, str]) -> str:
 
 
 def seconds(text: str) -> float:
-    """Return how long that is: `30s`, `1m`."""
+    """Return a duration such as `30s` or `1m` in seconds."""
     return float(text[:-1]) * {"s": 1, "m": 60}[text[-1]]
 
 
 @dataclass(frozen=True)
 class Container:
-    """A process of an image, with the settings that Compose gives it and those of this machine."""
+    """Process of an image, with the settings of Compose and of this machine."""
 
     image: Image
-    said: dict[str, Any]
+    config: dict[str, Any]
     environment: dict[str, str]
     log: Path
     process: subprocess.Popen[str]
 
     def check(self) -> None:
-        """Run its health check; raises AssertionError with what that printed."""
-        test = self.said.get("healthcheck", {}).get("test") or ["CMD", *self.image.healthcheck]
+        """Run the health check; raises AssertionError with its output."""
+        test = self.config.get("healthcheck", {}).get("test") or ["CMD", *self.image.healthcheck]
         kind, *words = test
         command = ["sh", "-c", *words] if kind == "CMD-SHELL" else words
         try:
@@ -81,7 +81,7 @@ class Container:
             raise AssertionError(f"{error}\n{self.log.read_text()[-3_000:]}") from None
 
     def wait_until_healthy(self) -> None:
-        """Wait until its health check finds nothing."""
+        """Wait until the health check passes; raises AssertionError after 120 seconds."""
         deadline = time.monotonic() + 120
         while True:
             assert self.process.poll() is None, self.log.read_text()
@@ -97,22 +97,22 @@ class Container:
 
 @contextmanager
 def running(
-    image: Image, said: dict[str, Any], here: Mapping[str, str], log: Path
+    image: Image, config: dict[str, Any], here: Mapping[str, str], log: Path
 ) -> Iterator[Container]:
-    """Run a service of Compose, and stop it as Compose does: in time, and by itself."""
-    environment = {name: str(value) for name, value in said["environment"].items()} | {**here}
-    command = said.get("command", image.command)
+    """Run a service of Compose, which must stop on SIGTERM within its grace period."""
+    environment = {name: str(value) for name, value in config["environment"].items()} | {**here}
+    command = config.get("command", image.command)
     with (
         log.open("w") as file,
         image.with_own_temporary() as own,
         own.popen(command, environment, file) as process,
     ):
         try:
-            yield Container(own, said, environment, log, process)
+            yield Container(own, config, environment, log, process)
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                code = process.wait(timeout=seconds(said.get("stop_grace_period", "10s")))
+                code = process.wait(timeout=seconds(config.get("stop_grace_period", "10s")))
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise

@@ -21,32 +21,32 @@ from tests.timing import Timing
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Measure what each test does."""
+    """Register the plugin that measures the steps of each test."""
     config.pluginmanager.register(Timing())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let one service be chosen where otherwise the covering set is run."""
+    """Add --service, which runs one service instead of a module's set."""
     parser.addoption(
         "--service",
         metavar="ANSWERS",
-        help='run this service with all of its tests, as in "sqlalchemy=sync database=sqlite …"',
+        help='run all tests of this service only, as in "sqlalchemy=sync database=sqlite …"',
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a module's services, or instead the one that was named."""
+    """Parametrize `chosen` with the module's services, or with the one of --service."""
     if "chosen" in metafunc.fixturenames:
         named = metafunc.config.getoption("--service")
         known = {label(answers): answers for answers in runtime_product()}
         if named and named not in known:
-            raise pytest.UsageError(f"--service: there is no service {named!r}")
+            raise pytest.UsageError(f"--service={named}: unknown, see `python -m tests.matrix`")
         services = [known[named]] if named else metafunc.module.SERVICES
         metafunc.parametrize("chosen", services, ids=label, scope="module")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no worker is left with it at the end."""
+    """Run the slowest modules first, so that no worker runs one alone at the end."""
     first = ("test_runtime", "test_chaos", "test_container", "test_smoke", "test_static")
     order = {f"{name}.py": place for place, name in enumerate(first)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template as it lies in the checkout: tracked and new files, without Git."""
+    """Return a copy of the template as in this checkout: tracked and new files, no .git."""
     snapshot = tmp_path_factory.mktemp("template")
     copy_checkout(snapshot)
     return snapshot
@@ -64,13 +64,13 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def render(
     template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Answers], Project]:
-    """Render a service into a folder of its own."""
+    """Return a function that renders a service into a new folder."""
     return lambda answers: Project.render(template, tmp_path_factory.mktemp("service"), answers)
 
 
 @pytest.fixture(scope="session")
 def pythons() -> list[str]:
-    """The Pythons of this machine that a service supports."""
+    """Return the Python versions of this machine that services support."""
     found = json.loads(
         execute(["uv", "python", "list", "--only-installed", "--output-format=json"], TEMPLATE)
     )
@@ -80,7 +80,7 @@ def pythons() -> list[str]:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all workers of this run share."""
+    """Return a folder that all workers of this run share."""
     own = tmp_path_factory.getbasetemp()
     folder = (own.parent if own.name.startswith("popen-") else own) / "shared"
     folder.mkdir(exist_ok=True)
@@ -91,7 +91,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def install(
     render: Callable[[Answers], Project], pythons: list[str], shared: Path
 ) -> Callable[[Answers], Project]:
-    """Render a service and give it its packages, once for all tests of a worker that ask for it."""
+    """Return a function that renders a service and installs its packages, once per worker."""
     python = {label(answers): python for answers, python in spread(runtime_product(), pythons)}
 
     @cache
@@ -106,7 +106,7 @@ def install(
 
 @pytest.fixture(scope="module")
 def service(chosen: Answers, install: Callable[[Answers], Project]) -> Project:
-    """Each of a module's services, with its packages, on one of this machine's Pythons."""
+    """Return each of a module's services, installed on one of this machine's Pythons."""
     return install(chosen)
 
 
@@ -114,7 +114,7 @@ def service(chosen: Answers, install: Callable[[Answers], Project]) -> Project:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Say below a failure which service it is about, and how to render that."""
+    """Add the command that renders the failed service to the report."""
     report = yield
     if report.failed:
         for value in getattr(item, "funcargs", {}).values():

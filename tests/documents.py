@@ -1,7 +1,7 @@
-"""Import every module of services, and print their OpenAPI documents as JSON, by folder.
+"""OpenAPI documents of services, printed as JSON by folder after every module was imported.
 
-Runs in an environment that has the packages of all of them, which are imported once: each service
-is a process that begins with them loaded.
+The script needs an environment with the packages of all services, and imports the packages once:
+each service is a forked process in which they are loaded already.
 """
 
 import importlib
@@ -21,7 +21,7 @@ URLS = {True: "postgresql://nobody@127.0.0.1:1/nothing", False: "sqlite:///nothi
 
 
 def document(folder: Path) -> str:
-    """Import every module of a service, then return its document."""
+    """Import every module of a service; return its OpenAPI document as JSON."""
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     is_postgresql = '"asyncpg' in (text := Path("pyproject.toml").read_text()) or "psycopg" in text
@@ -34,7 +34,7 @@ def document(folder: Path) -> str:
 
 
 def in_a_process(folder: Path) -> str:
-    """Return the document of a service, or the error that it raises, from a process of its own."""
+    """Return the document of a service, or its traceback, from a process of its own."""
     reads, writes = os.pipe()
     if os.fork() == 0:
         code = 1

@@ -1,4 +1,4 @@
-"""Environments for services: those that declare the same packages share one."""
+"""Virtual environments for services; services that declare the same packages share one."""
 
 import fcntl
 import hashlib
@@ -25,15 +25,15 @@ package = false
 
 
 def declared(service: Project) -> tuple[list[str], list[str]]:
-    """Return the packages that a service declares: those of production, and those of its tests."""
+    """Return the packages that a service declares: for production, and for development."""
     project = tomllib.loads((service.folder / "pyproject.toml").read_text())
     return project["project"]["dependencies"], project["dependency-groups"]["dev"]
 
 
 def install(service: Project, python: str, folder: Path) -> None:
-    """Give a service the packages that it declares, and no others, on a version of Python.
+    """Install the packages that a service declares, and no others, on a version of Python.
 
-    The environment, and what was locked, are kept in the folder for services that declare the same.
+    The folder keeps the environment and the lock file for services that declare the same packages.
     """
     key = hashlib.sha256(json.dumps([python, *declared(service)]).encode()).hexdigest()[:16]
     environment = folder / key
@@ -48,7 +48,7 @@ def install(service: Project, python: str, folder: Path) -> None:
 
 
 def install_union(services: Iterable[Project], python: str, folder: Path) -> Path:
-    """Return an environment with the packages that any of the services declares."""
+    """Return an environment with the packages of all services."""
     packages = {package for each in services for part in declared(each) for package in part}
     union = folder / "union"
     with alone(folder / "union.flock"):
@@ -61,9 +61,9 @@ def install_union(services: Iterable[Project], python: str, folder: Path) -> Pat
 
 
 def mypy_cache(service: Project, python: Path, shared: Path) -> Path:
-    """Return a mypy cache of this process alone, which knows the packages of the service.
+    """Return a mypy cache for this process, filled with the packages of the service.
 
-    Only the first process checks them, which takes as long as ten services; the others copy that.
+    Only the first process checks the packages, which takes as long as ten services; others copy.
     """
     version = execute([str(python), "-c", "import sys; print(sys.version_info[1])"], shared).strip()
     own = shared / f"mypy-{version}-{os.getpid()}"
@@ -78,7 +78,7 @@ def mypy_cache(service: Project, python: Path, shared: Path) -> Path:
 
 @contextmanager
 def alone(file: Path) -> Iterator[None]:
-    """Wait for other workers that make the same environment."""
+    """Hold an exclusive lock on a file, so that one worker at a time creates an environment."""
     with file.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield

@@ -1,8 +1,8 @@
-"""Run every service that runs differently, several at once, and go on where the last run stopped.
+"""Run of all tests and services, several at once, that resumes where the last run stopped.
 
 python -m tests.everything                all tests of the template, and every service
 python -m tests.everything --rest         only the services that `make test` does not run
-python -m tests.everything --minutes 20   begin no service that would not end in time
+python -m tests.everything --minutes 20   start nothing that would end after 20 minutes
 """
 
 import argparse
@@ -34,7 +34,7 @@ PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
 
 @dataclass(frozen=True)
 class Unit:
-    """A part of the tests that passes or fails as a whole."""
+    """Part of the tests that passes or fails as a whole."""
 
     name: str
     arguments: list[str]
@@ -42,7 +42,7 @@ class Unit:
 
 @dataclass
 class Record:
-    """The units that passed, with their seconds, for one state of the code."""
+    """Units that passed, with their seconds, for one state of the code."""
 
     file: Path
     state: str
@@ -50,7 +50,7 @@ class Record:
 
     @classmethod
     def load(cls, file: Path, state: str) -> "Record":
-        """Read what passed; for another state of the code, nothing did."""
+        """Read the units that passed; none if the code has changed since."""
         record = cls(file, state)
         if file.exists():
             kept = json.loads(file.read_text())
@@ -59,7 +59,7 @@ class Record:
         return record
 
     def add(self, unit: Unit, seconds: float) -> None:
-        """Write down that a unit passed."""
+        """Record that a unit passed, and write the file."""
         self.passed[unit.name] = seconds
         self.file.parent.mkdir(exist_ok=True)
         new = self.file.with_suffix(".new")
@@ -69,7 +69,7 @@ class Record:
 
 @dataclass
 class Running:
-    """A unit that is being run; what it prints goes to a file."""
+    """Running unit, whose output goes to a log file."""
 
     unit: Unit
     process: subprocess.Popen[bytes]
@@ -78,7 +78,7 @@ class Running:
 
     @classmethod
     def start(cls, unit: Unit) -> "Running":
-        """Start a unit, out of reach of Ctrl-C."""
+        """Start a unit in a session of its own, which Ctrl-C does not reach."""
         log = LOGS / f"{unit.name.replace('/', '-').replace(' ', '-')}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as file:
@@ -93,7 +93,7 @@ class Running:
         return cls(unit, process, log)
 
     def stop(self) -> None:
-        """Interrupt the unit, which then stops the servers that it started."""
+        """Interrupt the unit, so that pytest stops the servers that its tests started."""
         os.killpg(self.process.pid, signal.SIGINT)
         try:
             self.process.wait(timeout=60)
@@ -103,7 +103,7 @@ class Running:
 
 
 class Run:
-    """Runs units, several at once, and prints how each ends."""
+    """Run of units, several at once, that prints the result of each."""
 
     def __init__(self, units: list[Unit], record: Record, minutes: float) -> None:
         self.record = record
@@ -112,7 +112,7 @@ class Run:
         self.running: list[Running] = []
         self.failed: list[str] = []
         self.ends = time.monotonic() + minutes * 60
-        # The longest unit so far, which the next one may take.
+        # The next unit may take as many seconds as the longest one so far.
         self.seconds = 0.0
 
     def run(self, jobs: int) -> int:
@@ -124,7 +124,7 @@ class Run:
                 time.sleep(0.2)
                 self.collect()
         except KeyboardInterrupt:
-            say("\nInterrupted: the same command goes on from here.")
+            say("\nInterrupted: run the same command again to resume.")
             return 130
         finally:
             for each in self.running:
@@ -133,7 +133,7 @@ class Run:
         return 1 if self.failed else 0
 
     def begin(self, jobs: int) -> bool:
-        """Start as many units as may run at once, if they end in time; return whether any runs."""
+        """Start units up to the limit while time is left; return whether any is running."""
         while (
             self.ahead and len(self.running) < jobs and time.monotonic() + self.seconds < self.ends
         ):
@@ -156,7 +156,7 @@ class Run:
                 say(f"{number} {seconds:4.0f} s  {each.unit.name}  FAILED: see {each.log}")
 
     def summarize(self) -> None:
-        """Print what did not pass."""
+        """Print the units that failed or did not run, and the totals."""
         left = [*(each.unit.name for each in self.running), *(unit.name for unit in self.ahead)]
         for name in left:
             say(f"not run: {name}")
@@ -168,12 +168,12 @@ class Run:
 
 
 def say(text: str) -> None:
-    """Print at once, also into a pipe."""
+    """Print a line and flush, so that a pipe shows the line at once."""
     print(text, flush=True)  # noqa: T201 - this is a command
 
 
 def state_of_the_code() -> str:
-    """Return what identifies the files of this checkout, committed or not."""
+    """Return a hash of the files of this checkout, committed or not."""
     state = hashlib.sha256()
     for name in checkout_files():
         state.update(f"{name}\0".encode() + (TEMPLATE / name).read_bytes())
@@ -181,7 +181,7 @@ def state_of_the_code() -> str:
 
 
 def units(*, rest: bool) -> list[Unit]:
-    """Return all units, or the rest: those that `make test` does not run."""
+    """Return all units, or the rest: the units that `make test` does not run."""
     services = [each for each in runtime_product() if not rest or each not in covering()]
     chosen = [about("tests/test_runtime.py", each) for each in services]
     for module, every in (
@@ -199,7 +199,7 @@ def units(*, rest: bool) -> list[Unit]:
 
 
 def rotated(chosen: list[Unit]) -> list[Unit]:
-    """Return units in an order of the commit's own, so that other commits begin with other ones."""
+    """Return units in an order that depends on the commit, so that each starts with others."""
     commit = _git("rev-parse", "HEAD").strip()
     return sorted(
         chosen, key=lambda unit: hashlib.sha256(f"{commit} {unit.name}".encode()).digest()
@@ -207,17 +207,17 @@ def rotated(chosen: list[Unit]) -> list[Unit]:
 
 
 def about(module: str, answers: Answers) -> Unit:
-    """Return the tests of a module about one service."""
+    """Return the unit that runs the tests of a module for one service."""
     name = label(answers)
     return Unit(f"{module} {name}", [module, f"--service={name}"])
 
 
 def main() -> int:
-    """Read the options and run what they choose; return an exit code."""
+    """Run the units that the options choose; return an exit code."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--rest", action="store_true", help="only what `make test` does not run")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="the time there is")
-    parser.add_argument("--jobs", type=int, default=2, help="how many to run at once")
+    parser.add_argument("--rest", action="store_true", help="only what `make test` leaves out")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="time limit")
+    parser.add_argument("--jobs", type=int, default=2, help="units to run at once")
     options = parser.parse_args()
     record = Record.load(PASSED, state_of_the_code())
     return Run(units(rest=options.rest), record, options.minutes).run(options.jobs)

@@ -1,8 +1,8 @@
-"""Plant faults in a copy of the template, one at a time, and see that the tests find each.
+"""Mutation tests: each fault, planted in a copy of the template, must make a test fail.
 
 python -m tests.faults                   every fault
-python -m tests.faults undeclared stale  those whose names begin so
-python -m tests.faults --list            what each fault is, and which command finds it
+python -m tests.faults undeclared stale  faults whose names begin with these words
+python -m tests.faults --list            a description of each, and the command that finds it
 """
 
 import argparse
@@ -24,7 +24,7 @@ DEFAULT = "sqlalchemy=async database=postgresql redis_cache=False cpu_jobs=none 
 CACHED = DEFAULT.replace("redis_cache=False", "redis_cache=True")
 CELERY = DEFAULT.replace("cpu_jobs=none", "cpu_jobs=celery")
 SQLITE = DEFAULT.replace("database=postgresql", "database=sqlite")
-# One that `make test` does not run.
+# `make test` does not run this service.
 UNCOVERED = "sqlalchemy=sync database=postgresql redis_cache=True cpu_jobs=celery server=gunicorn"
 STATIC = "tests/test_static.py::test_types_contracts_and_packages_are_right"
 RUNS = "tests/test_runtime.py::test_a_service_passes_the_steps_of_its_ci"
@@ -32,22 +32,22 @@ RUNS = "tests/test_runtime.py::test_a_service_passes_the_steps_of_its_ci"
 
 @dataclass(frozen=True)
 class Fault:
-    """A change that breaks something, and the test that has to fail because of it."""
+    """Change that breaks something, and the test that must fail because of the change."""
 
     name: str
     what: str
     file: str
-    # What is there, which must occur, and what takes its place; nothing there means at the end.
+    # `instead` replaces `there`, which must occur; an empty `there` appends `instead` to the file.
     there: str
     instead: str
     test: Sequence[str]
     says: str
-    # Whether `make test` finds it, or `make test-all` alone.
+    # This command finds the fault: `make test`, or only `make test-all`.
     found_by: str = "make test"
 
 
 def runs(service: str) -> list[str]:
-    """Return the test that runs a service as its CI does."""
+    """Return the test that runs the CI steps of a service."""
     return [f"{RUNS}[{service}]"]
 
 
@@ -73,7 +73,7 @@ FAULTS = [
     ),
     Fault(
         "unformatted",
-        "code that ruff would format",
+        "code that ruff would reformat",
         "template/app/core/serving/gunicorn.py",
         "CONFIG_KWARGS = server_config(load_settings())",
         "CONFIG_KWARGS = server_config( load_settings())",
@@ -104,12 +104,12 @@ FAULTS = [
         "copier.yml",
         "/app/core/serving/gunicorn.py'",
         "/app/core/serving/gunicorns.py'",
-        ["tests/test_render.py", "-k", "owned_path"],
+        ["tests/test_render.py", "-k", "excluded_path"],
         "gunicorns",
     ),
     Fault(
         "trust",
-        "a task, for which every user would have to trust the template",
+        "a Copier task, which requires --trust from every user",
         "copier.yml",
         "_subdirectory: template\n",
         '_subdirectory: template\n_tasks: ["true"]\n',
@@ -137,7 +137,7 @@ FAULTS = [
     ),
     Fault(
         "broken-contract",
-        "an import against the layers, in one part",
+        "an import that breaks the layers, in one part",
         "template/app/domains/users/cached.py",
         "from app.core.cache.store import",
         "from app.domains.users.router import router as _router  # noqa: F401\n"
@@ -147,17 +147,17 @@ FAULTS = [
     ),
     Fault(
         "wrong-room",
-        "an import from a room of core to one above it",
+        "an import from a package of core into a higher one",
         "template/app/core/database/migration_lock.py",
         "from app.settings import",
         "from app.core.http.health import router as _router  # noqa: F401\n"
         "from app.settings import",
         [f"{STATIC}[{UNCOVERED}]"],
-        "rooms of core",
+        "Packages of core",
     ),
     Fault(
         "unreadable-source",
-        "code in template/ that is in no Python file's own language",
+        "a Python file in template/ that is not valid Python",
         "template/app/core/http/etags.py",
         "def etag(",
         'def {{ "etag" }}(',
@@ -166,7 +166,7 @@ FAULTS = [
     ),
     Fault(
         "untyped-source",
-        "a plain file of template/ whose types an editor finds wrong",
+        "a wrong type in a plain file of template/",
         "template/app/core/bulkhead.py",
         "",
         '\n\ndef wrong() -> int:\n    """Return a number."""\n    return "one"\n',
@@ -175,7 +175,7 @@ FAULTS = [
     ),
     Fault(
         "undeclared",
-        "a package that is imported, and not declared in one combination",
+        "a package that one combination imports but does not declare",
         "template/pyproject.toml",
         '{% if database == "postgresql" and (sqlalchemy == "sync" or cpu_jobs == "celery") %}\n'
         '    "psycopg',
@@ -185,7 +185,7 @@ FAULTS = [
     ),
     Fault(
         "other-interface",
-        "an interface that differs in one mode",
+        "an OpenAPI document that differs in one mode",
         "template/app/domains/users/router.py",
         'router = APIRouter(prefix="/api/v1/users", tags=["users"])',
         'router = APIRouter(prefix="/api/v1/users", tags=["users", "{{ sqlalchemy }}"])',
@@ -194,7 +194,7 @@ FAULTS = [
     ),
     Fault(
         "fails-at-import",
-        "a module that raises when it is imported, in two answers together",
+        "a module that raises at import, for two answers combined",
         "template/app/core/cache/threads.py",
         '"""',
         'assert not __debug__\n"""',
@@ -203,7 +203,7 @@ FAULTS = [
     ),
     Fault(
         "bad-answer",
-        "a name that breaks the service, accepted",
+        "an accepted project name that breaks the service",
         "copier.yml",
         'if not project_name | regex_search("\\\\A[A-Za-z]',
         'if not project_name | regex_search("\\\\A[A-Za-z0-9]',
@@ -214,8 +214,8 @@ FAULTS = [
         "long-question",
         "a question that a terminal of 80 columns cuts off",
         "copier.yml",
-        "Every layer goes the same way, from the route to the database driver.",
-        "Every layer goes the same way, from the route to the driver, and none goes the other way.",
+        "All layers use the same mode, from the route to the database driver.",
+        "All layers use the same mode, from the route to the driver, and no layer uses another.",
         ["tests/test_prompts.py", "-k", "every_word"],
         "is not shown",
     ),
@@ -230,8 +230,8 @@ FAULTS = [
     ),
     Fault(
         "stale-picture",
-        "a picture in the README that is not the service's",
-        "README.md",
+        "a diagram in the documentation that differs from the service",
+        "docs/structure.md",
         "    router --> service\n",
         "    router --> tasks\n",
         ["tests/test_readme.py"],
@@ -272,11 +272,11 @@ FAULTS = [
         "#READINESS_TIMEOUT_SECONDS",
         "#READINESS_SECONDS",
         runs(DEFAULT),
-        "test_the_example_shows",
+        "test_env_example_shows",
     ),
     Fault(
         "late-commit",
-        "a commit that comes after the response",
+        "a commit after the response was sent",
         "template/app/core/dependencies.py",
         'Depends(get_write_session, scope="function")',
         "Depends(get_write_session)",
@@ -285,7 +285,7 @@ FAULTS = [
     ),
     Fault(
         "text-with-nul",
-        "a NUL in a text, which PostgreSQL refuses",
+        "a NUL character in a text, which PostgreSQL rejects",
         "template/app/core/http/schemas.py",
         "[\\x00-\\x1f",
         "[\\x01-\\x1f",
@@ -294,7 +294,7 @@ FAULTS = [
     ),
     Fault(
         "outage-is-500",
-        "an outage of the database that is answered as a fault of the service",
+        "a database outage that is answered with 500",
         "template/app/core/database/postgresql.py",
         "OSError",
         "BufferError",
@@ -303,7 +303,7 @@ FAULTS = [
     ),
     Fault(
         "stale-cache",
-        "a cache that keeps what a commit changed",
+        "a cached value that a commit does not invalidate",
         "template/app/core/dependencies.py",
         "cache.invalidate_on_commit(session)",
         "_ = cache",
@@ -312,7 +312,7 @@ FAULTS = [
     ),
     Fault(
         "lost-job",
-        "a job that nobody does after its worker was killed",
+        "a job that is not requeued after its worker was killed",
         "template/app/core/jobs/worker.py",
         "for task in Task.registry:\n            if found",
         "for task in Task.registry[:0]:\n            if found",
@@ -321,7 +321,7 @@ FAULTS = [
     ),
     Fault(
         "hanging-test",
-        "a test that hangs, which is ended and named",
+        "a test that hangs until its timeout",
         "template/tests/core/database/test_budget.py",
         "",
         "\n\ndef test_that_hangs() -> None:\n    import threading  # noqa: PLC0415\n\n"
@@ -333,8 +333,8 @@ FAULTS = [
         "dropped-edit",
         "an update that drops the edits of a file",
         "hooks/copier_fastapi/merge.py",
-        "ours = self._commit(self._rename(mine, renamed), base)",
-        "ours = self._commit(self._rename(before, renamed), base)",
+        "ours = self._commit(self._remark(self._rename(mine, renamed), marked), base)",
+        "ours = self._commit(self._remark(self._rename(before, renamed), marked), base)",
         ["tests/test_hooks.py", "-k", "edits_follow_a_file"],
         "assert",
     ),
@@ -349,16 +349,16 @@ FAULTS = [
     ),
     Fault(
         "tests-in-image",
-        "an image that has the tests in it",
+        "an image that contains the tests",
         "template/Dockerfile",
         "COPY",
         "COPY tests tests\nCOPY",
-        ["tests/test_container.py", "-k", "secret_gets_anywhere and not celery"],
+        ["tests/test_container.py", "-k", "no_secrets and not celery"],
         "tests|failed",
     ),
     Fault(
         "uncovered",
-        "a fault at run time of four answers together, which no covering service has",
+        "a runtime fault of four answers combined, which no service of `make test` has",
         "template/app/core/dependencies.py",
         "    return tokens.read(token)\n",
         '{{ "    if token:\\n        raise Unauthenticated\\n" if sqlalchemy == "sync" and '
@@ -372,11 +372,11 @@ FAULTS = [
 
 
 def plant(fault: Fault, copy: Path) -> None:
-    """Change the file of a fault; raises ValueError if it is no longer what the fault changes."""
+    """Change the file of a fault; raises ValueError if the text to replace does not occur."""
     file = copy / fault.file
     text = file.read_text("utf-8")
     if fault.there not in text:
-        raise ValueError(f"{fault.name}: {fault.file} has no {fault.there!r}")
+        raise ValueError(f"{fault.name}: {fault.file} has no {fault.there!r}; update the fault")
     file.write_text(
         text.replace(fault.there, fault.instead, 1) if fault.there else text + fault.instead,
         "utf-8",
@@ -384,12 +384,12 @@ def plant(fault: Fault, copy: Path) -> None:
 
 
 def is_found(fault: Fault, copy: Path) -> tuple[bool, str]:
-    """Run the test of a fault in the copy; return whether it failed for that, and what it said."""
+    """Run the test of a fault in the copy; return whether the fault was found, and the output."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
     with subprocess.Popen(
         [*command, "-o", "log_cli=false", *fault.test],
         cwd=copy,
-        # The tests of a service end at their first failure, too.
+        # The tests of a service also stop at their first failure.
         env={**os.environ, "PYTEST_ADDOPTS": "-x", "PYTHONPATH": str(copy)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -400,7 +400,7 @@ def is_found(fault: Fault, copy: Path) -> tuple[bool, str]:
         try:
             printed, _ = process.communicate()
         except KeyboardInterrupt:
-            # Once, so that it stops the servers that it has started.
+            # pytest stops the servers of the tests after one SIGINT; a second would prevent that.
             process.send_signal(signal.SIGINT)
             process.communicate()
             raise
@@ -410,8 +410,8 @@ def is_found(fault: Fault, copy: Path) -> tuple[bool, str]:
 def main() -> int:
     """Plant the chosen faults; return an exit code: 0 if each was found."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("names", nargs="*", help="how the names of the faults begin")
-    parser.add_argument("--list", action="store_true", help="only say what they are")
+    parser.add_argument("names", nargs="*", help="beginnings of the names of faults")
+    parser.add_argument("--list", action="store_true", help="describe the faults and exit")
     options = parser.parse_args()
     chosen = [each for each in FAULTS if each.name.startswith(tuple(options.names) or "")]
     if options.list:
@@ -428,7 +428,7 @@ def main() -> int:
             missed += not found
             if not found:
                 say(printed[-6_000:])
-            # What failed inside: a test of the service, or else the test of the template itself.
+            # The first match is a test of the service, or else the test of the template itself.
             failed = re.findall(r"(?:FAILED|ERROR) (tests/\S+)", printed)
             verdict = f"found by {fault.found_by}, in {failed[0]}" if found else "NOT FOUND"
             seconds = time.monotonic() - began
@@ -441,14 +441,14 @@ def main() -> int:
 def fresh_copy(folder: Path) -> Path:
     """Copy the files of this checkout, committed or not, into a repository of their own."""
     copy_checkout(folder)
-    # The tests ask Git which files there are.
+    # The tests list the files of a checkout with Git.
     for command in (["init", "--quiet"], ["add", "--all"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
     return folder
 
 
 def say(text: str) -> None:
-    """Print at once, also into a pipe."""
+    """Print a line and flush, so that a pipe shows the line at once."""
     print(text, flush=True)  # noqa: T201 - this is a command
 
 

@@ -1,8 +1,8 @@
-"""Builds and runs images without a container engine: a folder is the root of their files.
+"""Images built and run without a container engine: a folder serves as the root of their files.
 
-What a Dockerfile says is done step by step, in its order, by the commands of this machine. Paths
-that begin at the image's root begin at the folder instead. Who runs the tests as root has the
-processes run as the image's user.
+The steps of a Dockerfile are run in order by the commands of this machine. Paths that begin at the
+image's root begin at the folder instead. If root runs the tests, the processes run as the image's
+user.
 """
 
 import json
@@ -24,19 +24,19 @@ from dockerfile_parse import DockerfileParser
 
 from tests.project import CommandError, clean_environment
 
-# What no image has any use for.
+# These parts of the standard library are of no use in an image.
 USELESS = shutil.ignore_patterns("__pycache__", "idlelib", "site-packages", "test", "tkinter")
 
-# They are as in any image.
+# These folders of this machine serve as those of the image.
 THIS_MACHINES = {"bin", "dev", "proc", "usr/bin"}
 
 
 @dataclass
 class Image:
-    """The files of an image, and what it says about its processes."""
+    """Files of an image, and the settings of its processes."""
 
     root: Path
-    # Where its processes have their `/tmp`.
+    # Processes of the image use this folder as `/tmp`.
     temporary: Path
     environment: dict[str, str] = field(default_factory=dict)
     folder: str = "/"
@@ -45,23 +45,23 @@ class Image:
     healthcheck: list[str] = field(default_factory=list)
 
     def path(self, inside: str) -> Path:
-        """Return where a path of the image is on this machine."""
+        """Return the path on this machine of a path in the image."""
         return self.root / str(Path(self.folder, inside)).lstrip("/")
 
     def translate(self, text: str) -> str:
-        """Write each path that begins at the image's root as it is on this machine."""
+        """Replace each absolute path of the image by its path on this machine."""
 
         def here(path: re.Match[str]) -> str:
             if path[1] in THIS_MACHINES:
                 return path[0]
             return str(self.temporary) if path[1] == "tmp" else f"{self.root}/{path[1]}"
 
-        # At the start of a word, of a part of PATH, or of a file that a URL names.
+        # A path is at the start of a word, of a part of PATH, or of the file in a URL.
         return re.sub(r"""(?:(?<![^\s"'=:])|(?<=///))/(usr/local|usr/bin|\w+)""", here, text)
 
     @contextmanager
     def with_own_temporary(self) -> Iterator["Image"]:
-        """Return the same image with another `/tmp`: no container finds what others left there."""
+        """Yield the same image with an empty `/tmp`, which containers do not share."""
         with TemporaryDirectory(dir=self.root.parent) as folder:
             temporary = Path(folder)
             temporary.chmod(0o1777)
@@ -75,7 +75,7 @@ class Image:
         *,
         root: bool = False,
     ) -> subprocess.Popen[str]:
-        """Start a process: as the image's user, with its variables alone, or as a build does."""
+        """Start a process as the image's user with only the image's variables, or as root."""
         account: dict[str, Any] = {}
         if not root and os.geteuid() == 0:
             user, _, group = self.user.partition(":")
@@ -86,7 +86,7 @@ class Image:
             ["/usr/bin/env", "--", *map(self.translate, command)],
             cwd=self.path("."),
             env={
-                # A build has this machine's caches, and its way to the network.
+                # A build uses this machine's caches and network settings.
                 **(clean_environment() if root else {}),
                 **translated,
                 "PATH": f"{translated['PATH']}:/usr/bin:/bin",
@@ -108,7 +108,7 @@ class Image:
         *,
         root: bool = False,
     ) -> str:
-        """Run a command in the image to its end; return what it printed."""
+        """Run a command in the image; return its output; raises CommandError if it fails."""
         with self.popen(command, environment or {}, root=root) as process:
             printed = process.communicate(timeout=300)[0]
         if process.returncode:
@@ -118,8 +118,8 @@ class Image:
 
 @contextmanager
 def built(context: Path, python: Path, uv: Path) -> Iterator[Image]:
-    """Build the image of a folder's Dockerfile, which is gone afterwards."""
-    # Not below the tests' own folder: only its owner may look into that.
+    """Build the image of a folder's Dockerfile, and delete the image at the end."""
+    # Only the owner may read pytest's folder, so the image is outside of that folder.
     folder = Path(mkdtemp(prefix="image-"))
     folder.chmod(0o755)
     try:
@@ -130,7 +130,7 @@ def built(context: Path, python: Path, uv: Path) -> Iterator[Image]:
 
 
 class Builder:
-    """Does the steps of a Dockerfile."""
+    """Builder that runs the steps of a Dockerfile."""
 
     def __init__(self, context: Path, folder: Path, python: Path, uv: Path) -> None:
         self.context = context
@@ -142,25 +142,25 @@ class Builder:
         self.image = Image(folder / "root", folder / "tmp")
 
     def build(self) -> Image:
-        """Do all of them; what is there then is nobody's to change."""
+        """Run all steps; return the image, whose files are then read-only."""
         steps = DockerfileParser(fileobj=StringIO((self.context / "Dockerfile").read_text()))
         self.image.temporary.mkdir()
         self.image.temporary.chmod(0o1777)
         for step in steps.structure:
             if step["instruction"] != "COMMENT":
                 getattr(self, step["instruction"].lower())(step["value"])
-        # A file system that is read-only; what the image lets anybody write to is a volume.
+        # Compose mounts the root read-only; a sticky folder, writable for all users, is a volume.
         for path in [self.image.root, *self.image.root.rglob("*")]:
             if not path.is_symlink() and path.stat().st_mode & 0o1000 == 0:
                 path.chmod(path.stat().st_mode & ~0o222)
         return self.image
 
     def from_(self, value: str) -> None:
-        """Begin a stage."""
+        """Start a stage."""
         base, _, name = value.partition(" AS ")
         root = self.image.root
         if root.exists():
-            # Each is built in the same place: scripts have it in their first lines.
+            # Every stage is built at the same path, which the first lines of scripts contain.
             self.stages[self.name] = root.rename(self.folder / f"stage-{len(self.stages)}")
         self.name = name
         self.image = Image(root, self.image.temporary)
@@ -174,7 +174,7 @@ class Builder:
             raise NotImplementedError(base)
 
     def copy(self, value: str) -> None:
-        """Copy files: of a stage, or of the folder, if they may be seen."""
+        """Copy files of a stage, or files of the context that .dockerignore does not hide."""
         *options, last = shlex.split(value)
         stage, names = "", []
         for option in options:
@@ -192,7 +192,7 @@ class Builder:
             files = [f for f in [source, *source.rglob("*")] if f.is_symlink() or f.is_file()]
             seen = [f for f in files if not is_hidden(f.relative_to(origin).as_posix(), hidden)]
             if not seen:
-                raise FileNotFoundError(f"{name} is not there, or .dockerignore hides it")
+                raise FileNotFoundError(f"{name} not found: check the path and .dockerignore")
             for file in seen:
                 inner = file.relative_to(source) if source.is_dir() else Path(file.name)
                 single = source.is_file() and not target.is_dir()
@@ -203,9 +203,9 @@ class Builder:
                     shutil.copymode(file.parent, copy.parent)
 
     def run(self, value: str) -> None:
-        """Run a command, as the root of the image."""
+        """Run a command as a build does: as root."""
         command = re.sub(r"^(--mount=\S+\s+)+", "", value)
-        # It has no compiler.
+        # The image has no compiler.
         self.image.run(["sh", "-e", "-c", command], {"UV_NO_BUILD": "1"}, root=True)
 
     def env(self, value: str) -> None:
@@ -216,38 +216,38 @@ class Builder:
             self.image.environment[name] = text.replace("$PATH", path)
 
     def workdir(self, value: str) -> None:
-        """Go to a folder."""
+        """Set the working directory."""
         self.image.folder = value
         self.image.path(".").mkdir(parents=True, exist_ok=True)
 
     def user(self, value: str) -> None:
-        """Say who its processes are run by."""
+        """Set the user of the processes."""
         self.image.user = value
 
     def cmd(self, value: str) -> None:
-        """Say what it runs: a list, so that no shell keeps signals to itself."""
+        """Set the command: a JSON list, so that no shell intercepts signals."""
         self.image.command = json.loads(value)
 
     def healthcheck(self, value: str) -> None:
-        """Say how to know that it is well."""
+        """Set the command of the health check."""
         self.image.healthcheck = json.loads(value.partition("CMD ")[2])
 
     def expose(self, value: str) -> None:
-        """Name a port, which changes nothing."""
+        """Ignore the port, which is documentation only."""
 
 
-# `from` is a word of the language.
+# `from` is a keyword of Python.
 setattr(Builder, "from", Builder.from_)
 
 
 def install(python: Path, prefix: Path) -> None:
-    """Put an interpreter where the official images have it."""
+    """Install an interpreter at the path that the official images use."""
     script = "import sys; print(sys.base_prefix, '.'.join(map(str, sys.version_info[:2])))"
     printed = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True)
     base, version = printed.stdout.split()
     binary = prefix / f"bin/python{version}"
     if base == "/usr":
-        # The system's: anybody may run it where it is.
+        # Every user may run the system's interpreter at its own path.
         binary.symlink_to(f"/usr/bin/python{version}")
     else:
         shutil.copy(Path(base, f"bin/python{version}"), binary)
@@ -260,13 +260,13 @@ def install(python: Path, prefix: Path) -> None:
 
 
 def patterns(context: Path) -> list[str]:
-    """Return the lines of a folder's .dockerignore."""
+    """Return the patterns of a folder's .dockerignore."""
     lines = (context / ".dockerignore").read_text().splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
 def is_hidden(path: str, hidden: Iterable[str]) -> bool:
-    """Return whether the last pattern that a path, or a folder above it, has says so."""
+    """Return whether the last pattern that matches a path, or a folder above, hides the path."""
     parts = path.split("/")
     answer = False
     for line in hidden:

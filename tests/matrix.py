@@ -1,4 +1,4 @@
-"""Which services the template can make: derived from copier.yml, so that none is forgotten."""
+"""Matrix of all services that the template can render, derived from copier.yml."""
 
 import json
 import shutil
@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 Answers: TypeAlias = Mapping[str, str | bool | int]
 Question: TypeAlias = Mapping[str, Any]
 
 TEMPLATE = Path(__file__).parents[1]
 
-# Their answers change what is shipped around a service, or numbers, and nothing that runs in it.
+# The answers to these questions change packaging or numbers, but not the code that runs.
 NOT_RUNTIME = frozenset({"ci", "container", "gunicorn_settings", "python_version"})
 
-# Those that have the least and the most.
+# These services have the fewest and the most parts.
 SMALLEST: Answers = {
     "sqlalchemy": "sync",
     "database": "sqlite",
@@ -58,7 +58,7 @@ def checkout_files() -> list[str]:
 
 @cache
 def every_combination() -> list[Answers]:
-    """Return every combination of answers; the Python, which changes a sentence, by turns."""
+    """Return every combination of answers; python_version changes one sentence, and rotates."""
     pythons = map(str, choices(questions()["python_version"]))
     kept = frozenset({"python_version"})
     combinations = _combinations(list(questions().items()), {}, kept)
@@ -69,48 +69,48 @@ def every_combination() -> list[Answers]:
 
 @cache
 def runtime_product() -> list[Answers]:
-    """Return every combination that runs differently, with all else as by default."""
+    """Return every combination that differs at run time; other questions keep their defaults."""
     return list(_combinations(list(questions().items()), {}, kept=NOT_RUNTIME))
 
 
 @cache
 def pairwise() -> list[Answers]:
-    """Return a few services: the smallest, the fullest, and any two answers that go together."""
+    """Return the smallest and fullest services, and more until every pair of answers occurs."""
     return _with_every_pair([SMALLEST, FULLEST])
 
 
 def extremes() -> list[Answers]:
-    """Return the smallest service, the fullest, and one that is neither async nor without jobs."""
+    """Return the smallest service, the fullest, and a sync one with jobs in a process pool."""
     return [SMALLEST, FULLEST, {**default(), "sqlalchemy": "sync", "cpu_jobs": "process_pool"}]
 
 
 @cache
 def covering() -> list[Answers]:
-    """Return the services that stand for all.
+    """Return the covering set: the services that `make test` runs.
 
-    They are the default one, each that differs from it by one answer, the smallest, the fullest,
-    and more until any two answers that go together do so in one of them.
+    The set has the default service, each service one answer away from the default, the smallest,
+    the fullest, and more services until every possible pair of answers occurs.
     """
     return _with_every_pair([default(), *switches(), SMALLEST, FULLEST])
 
 
 def default() -> Answers:
-    """Return the service of somebody who takes each default."""
+    """Return the answers of the default service."""
     return next(each for each in runtime_product() if _differences(each) == 0)
 
 
 def switches() -> list[Answers]:
-    """Return every service that runs differently from the default one by a single answer."""
+    """Return every service that differs from the default one by a single answer at run time."""
     return [answers for answers in runtime_product() if _differences(answers) == 1]
 
 
 def _differences(answers: Answers) -> int:
-    """Count the answers that are not the defaults."""
+    """Count the answers that differ from the defaults."""
     return sum(answer != questions()[name]["default"] for name, answer in answers.items())
 
 
 def _with_every_pair(chosen: list[Answers]) -> list[Answers]:
-    """Add services until any two answers that go together do so in one of them."""
+    """Add services to the chosen ones until every possible pair of answers occurs."""
     services = runtime_product()
 
     def pairs(answers: Answers) -> set[Any]:
@@ -125,12 +125,12 @@ def _with_every_pair(chosen: list[Answers]) -> list[Answers]:
 
 
 def spread(variants: Iterable[Answers], pythons: Iterable[str]) -> list[tuple[Answers, str]]:
-    """Give each variant a Python, by turns."""
+    """Pair each variant with a Python version, in rotation."""
     return list(zip(variants, cycle(pythons), strict=False))
 
 
 def label(answers: Answers) -> str:
-    """Write answers as `make variant ANSWERS="…"` takes them."""
+    """Return answers in the form of `make variant ANSWERS="…"`."""
     return " ".join(f"{name}={value}" for name, value in answers.items())
 
 
@@ -142,7 +142,7 @@ def questions() -> dict[str, Question]:
 
 
 def choices(question: Question) -> list[str | bool]:
-    """Return the answers that a question offers: none if it takes any text or number."""
+    """Return the choices of a question; an empty list if any text or number is allowed."""
     if question["type"] == "bool":
         return [True, False]
     offered = question.get("choices", [])
@@ -151,7 +151,7 @@ def choices(question: Question) -> list[str | bool]:
 
 @cache
 def environment() -> Environment:
-    """Return what renders the questions, as Copier has it."""
+    """Return a Jinja environment that renders the questions as Copier does."""
     config = yaml.safe_load((TEMPLATE / "copier.yml").read_text("utf-8"))
     return Environment(  # noqa: S701 - renders no HTML
         loader=FileSystemLoader(TEMPLATE),
@@ -161,7 +161,7 @@ def environment() -> Environment:
 
 
 def owner_of(name: str) -> str:
-    """Return what a project of that name would clash with, as the questions have it."""
+    """Return the reason why a project name is reserved, or nothing, as the validator does."""
     answers: Any = environment().get_template("includes/answers.jinja").module
     return str(answers.owner_of(name.lower()))
 
@@ -169,7 +169,7 @@ def owner_of(name: str) -> str:
 def _combinations(
     ahead: list[tuple[str, Question]], known: dict[str, Any], kept: frozenset[str]
 ) -> Iterator[Answers]:
-    """Go through the questions ahead: a hidden or kept one has its default, as any text has."""
+    """Yield combinations of the questions ahead; hidden, kept and free ones keep defaults."""
     if not ahead:
         yield {}
         return
@@ -185,15 +185,20 @@ def _combinations(
 
 
 def _value(source: object, known: dict[str, Any], type_: str = "bool") -> object:
-    """Render what copier.yml says, given the answers that are known so far."""
+    """Return a value of copier.yml, rendered with the answers that are known so far."""
     if not isinstance(source, str):
         return source
-    text = environment().from_string(source).render(known)
+    text = _compiled(source).render(known)
     return text if type_ == "str" else yaml.safe_load(text)
 
 
+@cache
+def _compiled(source: str) -> Template:
+    return environment().from_string(source)
+
+
 if __name__ == "__main__":
-    # The matrix of the CI: each variant, on one of the Pythons that are supported.
+    # The CI reads this matrix: each variant, on one of the supported Python versions.
     pythons = [str(python) for python in choices(questions()["python_version"])]
     variants = spread(runtime_product(), pythons)
     print(json.dumps([{"answers": label(a), "python": python} for a, python in variants]))  # noqa: T201

@@ -1,4 +1,4 @@
-"""What the tests do with a service: render it, run a command in it, read its files."""
+"""Rendered services: render one, run commands in its folder, read its files."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ from tests.timing import kind_of, step
 
 log = logging.getLogger(__name__)
 
-# What the tests' own environment, or a developer's shell, would tell a service.
+# A service would read these variables from the tests' environment or a developer's shell.
 NOT_INHERITED = frozenset(
     {
         "BROKER_URL",
@@ -26,7 +26,7 @@ NOT_INHERITED = frozenset(
         "ENVIRONMENT",
         "HOST",
         "PORT",
-        # Each process would compile every package anew: three seconds a start.
+        # With this variable, each process compiles every package anew: three seconds per start.
         "PYTHONDONTWRITEBYTECODE",
         "REDIS_URL",
         "SECRET_KEY",
@@ -37,14 +37,14 @@ NOT_INHERITED = frozenset(
 
 
 class CommandError(AssertionError):
-    """A command failed; the message has all that it printed."""
+    """Raised when a command fails; the message contains its output."""
 
 
 def execute(command: list[str], folder: Path, **environment: str) -> str:
-    """Run a command in a folder, in the environment of a fresh shell; return what it printed.
+    """Run a command in a folder, with the variables of a fresh shell; return its output.
 
-    Raises CommandError if it fails. The time limit is that of the test, which then ends every
-    process that the command started.
+    Raises CommandError if the command fails. When the test times out, every process that the
+    command started is killed.
     """
     with (
         step(kind_of(shlex.join(command))),
@@ -71,7 +71,7 @@ def execute(command: list[str], folder: Path, **environment: str) -> str:
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """Return the variables of a fresh shell whose user has no settings, and the extra ones."""
+    """Return the variables of a fresh shell without user settings, and the extra variables."""
     inherited = {k: v for k, v in os.environ.items() if k not in NOT_INHERITED}
     own = str(Path(sys.executable).parent)
     path = [folder for folder in os.environ["PATH"].split(os.pathsep) if folder != own]
@@ -85,14 +85,16 @@ def clean_environment(**extra: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Project:
-    """A rendered service."""
+    """Rendered service: its folder and its answers."""
 
     folder: Path
     answers: Answers
 
     @classmethod
-    def render(cls, template: Path, folder: Path, answers: Answers) -> Self:
-        """Render a service in this process: without Git, a prompt, or the user's own settings."""
+    def render(
+        cls, template: Path | str, folder: Path, answers: Answers, vcs_ref: str | None = None
+    ) -> Self:
+        """Render a service in this process, without prompts or the user's settings."""
         with step("render"), quick_renders():
             copier.run_copy(
                 str(template),
@@ -101,16 +103,17 @@ class Project:
                 defaults=True,
                 quiet=True,
                 settings=copier.Settings(),
+                vcs_ref=vcs_ref,
             )
         return cls(folder, answers)
 
     def run(self, *command: str, **environment: str) -> str:
-        """Run a command in the service's folder, and say so; return what it printed."""
+        """Log a command and run it in the service's folder; return its output."""
         log.info("%s  [%s]", shlex.join(command), label(self.answers))
         return execute(list(command), self.folder, **environment)
 
     def files(self) -> dict[str, str]:
-        """Return the text of every file by its path, without Git's own."""
+        """Return the text of every file by its path, without the files in .git."""
         paths = (path.relative_to(self.folder) for path in sorted(self.folder.rglob("*")))
         return {
             path.as_posix(): (self.folder / path).read_text("utf-8")

@@ -1,7 +1,7 @@
-"""Copier without what takes most of a render's time: each text is compiled once for all processes.
+"""Faster Copier for tests: each text of the template is compiled once for all processes.
 
-python tests/quick_copier.py copy …           as `copier copy …`, with the same result
-python tests/quick_copier.py tool update …    as `copier-fastapi update …`
+python tests/quick_copier.py copy …           same result as `copier copy …`
+python tests/quick_copier.py tool update …    same result as `copier-fastapi update …`
 """
 
 import hashlib
@@ -15,11 +15,12 @@ from tempfile import gettempdir
 from types import CodeType
 from unittest import mock
 
+from copier._main import Worker
 from jinja2 import Environment
 from jinja2 import __version__ as version
 
 QUICK_COPIER = __file__
-# Compiled templates, by their text and name: in this process, and in files of this user's.
+# Compiled texts are cached by hash, in this process and in files of this user.
 _COMPILED: dict[str, CodeType] = {}
 _BY = f"{os.getuid()}-{sys.implementation.cache_tag}-{version}"
 _FOLDER = Path(gettempdir()) / f"compiled-templates-{_BY}"
@@ -27,8 +28,9 @@ _FOLDER = Path(gettempdir()) / f"compiled-templates-{_BY}"
 
 @contextmanager
 def quick_renders() -> Iterator[None]:
-    """Compile no text twice, and ask Git about no file's mode."""
+    """Compile each text once, and skip Copier's question to Git about file modes."""
     compile_text: Callable[..., CodeType] = Environment.compile
+    render_string: Callable[..., str] = Worker._render_string  # noqa: SLF001 - no public hook
     _FOLDER.mkdir(mode=0o700, exist_ok=True)
 
     def compile_once(
@@ -53,8 +55,22 @@ def quick_renders() -> Iterator[None]:
             _COMPILED[key] = code
         return _COMPILED[key]
 
+    def render_marks(self: Worker, text: str, *rest: object, **options: object) -> str:
+        # Copier collects all answers for each part of each path, and most parts have no mark.
+        marks = (self.jinja_env.variable_start_string, self.jinja_env.block_start_string, "{#")
+        if not any(map(text.__contains__, marks)):
+            return text
+        return render_string(self, text, *rest, **options)
+
+    # Copier renders the name of the answers file again for each part of each path.
+    answers_name = property(
+        lambda worker: Path(worker.answers_file or worker.template.answers_relpath)
+    )
+
     with (
         mock.patch.object(Environment, "compile", compile_once),
+        mock.patch.object(Worker, "answers_relpath", answers_name),
+        mock.patch.object(Worker, "_render_string", render_marks),
         mock.patch("copier._main.Worker._sync_git_index_executable_bit"),
     ):
         yield

@@ -1,4 +1,4 @@
-"""The servers of a service, without the service."""
+"""Servers that a service needs (PostgreSQL, Redis, broker), without the service."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ NAMES = {"BROKER_URL", "DATABASE_URL", "REDIS_URL"}
 
 @contextmanager
 def servers(service: Project) -> Iterator[dict[str, str]]:
-    """Run what a service needs, as its `poe dev` does; gives the settings that name them."""
+    """Run the servers that `poe dev` starts; yield the settings with their URLs."""
     command = ["uv", "run", "python", "-m", "scripts.dev", "sh", "-c", "env && echo up && cat"]
     with subprocess.Popen(
         command,
@@ -36,7 +36,7 @@ def servers(service: Project) -> Iterator[dict[str, str]]:
         try:
             yield settings
         finally:
-            # `cat` ends, and with it all.
+            # `cat` ends with its input, and scripts.dev then stops the servers.
             process.stdin.close()
             try:
                 process.wait(timeout=120)

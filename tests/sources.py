@@ -1,13 +1,13 @@
-"""What is in template/: its files as they are, before a render."""
+"""Sources in template/, before a render."""
 
 import re
 from pathlib import Path
 
-# GitHub's own braces are no mark: `${{ … }}`. A tag that closes another is a part of that one.
+# A closing tag belongs to its opening tag, and `${{ … }}` of GitHub is no mark.
 MARK = re.compile(r"(?<!\$)\{\{|\{%(?!-? end)|\{#")
-# What surrounds code that is written once for both modes.
+# These tags surround code that is written once for async and sync.
 UNASYNC = re.compile(r"# \{% (from \"includes/unasync\.jinja\".*|call unasync\(\)|endcall) %\}\n")
-# A line that `lines()` adds is a mark, as is its condition.
+# Each line that `lines()` adds counts as one mark, with its condition.
 QUOTED = re.compile(r"^\s*[\"'].*[\"'](?: ~ .*)?:", re.MULTILINE)
 
 
@@ -24,11 +24,11 @@ def python_sources(template: Path) -> dict[str, str]:
 
 
 def is_plain(text: str) -> bool:
-    """Return whether a file is the same in every service, but for async and sync."""
+    """Return whether a file is the same in every service, apart from async and sync."""
     return not MARK.search(UNASYNC.sub("", text))
 
 
 def marks(text: str) -> int:
-    """Return how many marks a reader meets: tags, expressions, and lines in quotes."""
+    """Count the marks in a file: tags, expressions, and quoted lines of `lines()`."""
     lists = re.findall(r"\{\{ lines\(\{\n(.*?)\}\) \}\}", text, re.DOTALL)
     return len(MARK.findall(text)) + sum(len(QUOTED.findall(each)) for each in lists)

@@ -1,4 +1,4 @@
-"""Bad answers are refused with a sentence that says the fix; odd ones come out as given."""
+"""Validation of answers: bad ones are refused with the fix, odd ones are rendered verbatim."""
 
 import ast
 import keyword
@@ -195,13 +195,13 @@ BAD_NUMBERS: list[tuple[str, str | int, str]] = [
 
 
 def describe(answer: str) -> str:
-    """Name a test by the start of the answer, in printable characters."""
+    """Return the name of a test: the start of the answer, in printable characters."""
     return ascii(answer[:30])[1:-1]
 
 
 @pytest.mark.parametrize("name", questions())
-def test_a_question_has_all_that_it_needs(name: str) -> None:
-    """An update of an older service answers a new question by its default."""
+def test_every_question_has_a_default_and_a_check(name: str) -> None:
+    """Require a default, which answers the question when an older service is updated."""
     question = questions()[name]
     assert question.keys() >= {"type", "help", "default"}
     assert choices(question) or "validator" in question
@@ -220,7 +220,7 @@ def test_bad_answers_are_refused(
 @pytest.mark.parametrize(
     "answer", ["project_name=JSON", "project_slug=Orders", "description=", "database=oracle"]
 )
-def test_the_command_line_refuses_too(answer: str, template: Path, tmp_path: Path) -> None:
+def test_command_line_refuses_bad_answers(answer: str, template: Path, tmp_path: Path) -> None:
     copy = [sys.executable, "-m", "copier", "copy", "--defaults", "--data", answer]
     with pytest.raises(CommandError, match=r"\nValueError: .+\n\Z"):
         execute([*copy, str(template), "service"], tmp_path)
@@ -259,7 +259,7 @@ def test_custom_numbers_are_the_defaults_of_settings(render: Callable[[Answers],
 
 
 @pytest.mark.parametrize(("name", "slug"), GOOD_NAMES.items())
-def test_a_slug_follows_from_the_name(
+def test_slug_is_derived_from_the_name(
     name: str, slug: str, render: Callable[[Answers], Project]
 ) -> None:
     answers = yaml.safe_load(render({"project_name": name}).files()[".copier-answers.yml"])
@@ -267,7 +267,7 @@ def test_a_slug_follows_from_the_name(
 
 
 @pytest.mark.parametrize("description", ODD_DESCRIPTIONS, ids=describe)
-def test_a_description_comes_out_as_it_was_given(
+def test_descriptions_are_rendered_verbatim(
     description: str, render: Callable[[Answers], Project]
 ) -> None:
     project = render({"description": description})
@@ -281,7 +281,7 @@ def test_a_description_comes_out_as_it_was_given(
         execute(ruff, project.folder)
 
 
-def test_ruff_would_write_a_literal_alike(tmp_path: Path) -> None:
+def test_python_literals_are_formatted_like_ruff(tmp_path: Path) -> None:
     literals: Any = environment().get_template("includes/literals.jinja").module
     lines = [f"x = {literals.python(description)}\n" for description in ODD_DESCRIPTIONS]
     (tmp_path / "literals.py").write_text("".join(lines), "utf-8")
@@ -291,24 +291,24 @@ def test_ruff_would_write_a_literal_alike(tmp_path: Path) -> None:
 
 
 def as_python(source: str) -> list[str]:
-    """Return the statements of a module, each as Python itself would write it."""
+    """Return the statements of a module as `ast.unparse` writes them."""
     return [ast.unparse(statement) for statement in ast.parse(source).body]
 
 
 def as_text(markdown: str) -> str:
-    """Return what a reader of rendered Markdown sees."""
+    """Return the text that a reader of rendered Markdown sees."""
     page = Page()
     page.feed(MarkdownIt("gfm-like", {"linkify": False}).render(markdown))
     return page.text
 
 
 def squeezed(text: str) -> str:
-    """Return a text as HTML shows it, with a blank for each run of white space."""
+    """Return a text with one blank for each run of white space, as HTML shows text."""
     return " ".join(text.split())
 
 
 class Page(HTMLParser):
-    """Collects the text of an HTML page."""
+    """Parser that collects the text of an HTML page."""
 
     text = ""
 
@@ -322,7 +322,7 @@ class Page(HTMLParser):
 
 RESERVED = {
     "Python's standard library": set(sys.stdlib_module_names),
-    "Python's words": {*keyword.kwlist, *keyword.softkwlist},
+    "Python's keywords": {*keyword.kwlist, *keyword.softkwlist},
     "the service's folders": {
         path.name
         for root in (TEMPLATE / "template", TEMPLATE / "template/app")

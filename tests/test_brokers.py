@@ -1,4 +1,4 @@
-"""Workers do their jobs with the other broker, too."""
+"""Celery workers with RabbitMQ as the broker."""
 
 import re
 import subprocess
@@ -12,9 +12,9 @@ from tests.project import Project, clean_environment
 from tests.test_smoke import free_port
 
 WORKER = "tests/live/test_worker.py"
-# The others are about processes, whichever broker wakes them.
-ABOUT_BROKERS = "done or twice or broker or another_worker"
-# What runs it as any user: the command of that name wants to be root.
+# The other tests are about processes, and do not depend on the broker.
+ABOUT_BROKERS = "returns or duplicate or broker or another_worker"
+# This script runs as any user; the command of the same name requires root.
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
 
@@ -51,14 +51,14 @@ def rabbitmq(folder: Path) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait()
-            # It started a server for names, which stays.
+            # RabbitMQ started epmd, Erlang's port mapper, which would keep running.
             subprocess.run(["epmd", "-port", names_port, "-kill"], check=True, stdout=file)
 
 
-# Not skipped without it: nobody needs it to work on the template, and the CI installs it.
+# Without RabbitMQ the test is left out: .ci/run refuses skipped tests, and installs RabbitMQ.
 if RABBITMQ.exists():
 
-    def test_workers_do_their_jobs_with_rabbitmq(
+    def test_workers_run_jobs_with_rabbitmq(
         install: Callable[[Answers], Project], tmp_path: Path
     ) -> None:
         service = install(next(each for each in runtime_product() if each["cpu_jobs"] == "celery"))

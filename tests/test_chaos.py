@@ -1,4 +1,4 @@
-"""Services in production, while their processes, databases and clients misbehave."""
+"""Chaos tests: services in production while processes, databases and clients misbehave."""
 
 import re
 import shutil
@@ -10,8 +10,8 @@ from tests.matrix import Answers, default, runtime_product
 from tests.project import Project
 
 CHAOS = Path(__file__).parent / "chaos"
-# What is about the server and the database. `make test` runs the default service; the others, which
-# differ in how they serve and how they wait, are run as the services that it leaves out.
+# Chaos tests concern the server and the database. `make test` runs the default service, and
+# `make test-all` also services with the other server, or with sync code.
 ALIKE: Answers = {"database": "postgresql", "redis_cache": False, "cpu_jobs": "none"}
 EVERY = [answers for answers in runtime_product() if answers.items() >= ALIKE.items()]
 SERVICES = [default()]
@@ -19,7 +19,7 @@ SERVICES = [default()]
 pytestmark = pytest.mark.timeout(1200)
 
 
-def test_a_service_withstands_it(service: Project, tmp_path: Path) -> None:
+def test_service_passes_the_chaos_tests(service: Project, tmp_path: Path) -> None:
     installed, answers = service, service.answers
     folder = tmp_path / "service"
     shutil.copytree(installed.folder, folder, ignore=shutil.ignore_patterns(".venv"))

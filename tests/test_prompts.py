@@ -1,4 +1,4 @@
-"""The questions as somebody sees them, in a terminal of 80 columns: every word is there."""
+"""Questions of Copier in a terminal of 80 columns: no word is cut off."""
 
 import fcntl
 import os
@@ -22,10 +22,10 @@ from tests.project import clean_environment
 COLUMNS, ROWS = 80, 40
 ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[()=>].?)|\r|\x07")
 ENTER, DOWN, CLEAR, REDRAW = "\r", "\x1b[B", "\x15", "\x0c"
-# Seconds for what comes next, on a machine that stands still.
+# Seconds to wait for a text, enough for a machine that pauses.
 PATIENCE = 60
 
-# What no question takes, and the whole of what is said then.
+# Refused answers of each question, with the complete message for each.
 REFUSED = {
     "project_name": {
         "1st": "Begin with a letter, a-z or A-Z.",
@@ -61,14 +61,14 @@ REFUSED = {
 
 
 class Terminal:
-    """A program in a terminal, and what it has shown since it was asked last."""
+    """Program in a terminal, with the text shown since the last keys."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self.shown = ""
 
     def expect(self, text: str) -> None:
-        """Wait until a text is shown, whole."""
+        """Wait until the whole text is shown."""
         deadline = monotonic() + PATIENCE
         while text not in self.shown:
             assert monotonic() < deadline, f"{text!r} is not shown:\n{self.shown[-2_000:]}"
@@ -77,14 +77,14 @@ class Terminal:
                     came = os.read(self._descriptor, 65_536).decode(errors="replace")
                 except OSError:
                     came = ""
-                assert came, f"{text!r} was not shown before the end:\n{self.shown[-2_000:]}"
+                assert came, f"{text!r} was not shown before the exit:\n{self.shown[-2_000:]}"
                 if "\x1b[6n" in came:
-                    # Where is the cursor?
+                    # The program asks for the position of the cursor, and waits for an answer.
                     os.write(self._descriptor, b"\x1b[1;1R")
                 self.shown += ESCAPES.sub("", came)
 
     def send(self, keys: str) -> None:
-        """Press keys, and forget what was shown before."""
+        """Clear the text shown so far, then press keys."""
         self.shown = ""
         os.write(self._descriptor, keys.encode())
 
@@ -134,7 +134,7 @@ def test_every_word_of_every_question_fits(template: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", questions())
 def test_a_question_is_short(name: str) -> None:
-    """The question in 70 characters, what follows from it on a second line, each choice in 75."""
+    """Limit a question to 70 characters, its consequence to 77 and each choice to 75."""
     question = questions()[name]
     asked, consequence = question["help"].splitlines()
     assert len(asked) <= 70
@@ -143,7 +143,7 @@ def test_a_question_is_short(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_refused_says_the_fix_first(name: str) -> None:
+def test_refusals_begin_with_the_fix(name: str) -> None:
     for sentence in REFUSED[name].values():
         assert sentence.split()[0] in {"Add", "Begin", "Remove", "Say", "Use"}
         assert len(f"Validation error for question '{name}': {sentence}") <= COLUMNS

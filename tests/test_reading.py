@@ -1,4 +1,4 @@
-"""A reader finds a service in template/, not a puzzle."""
+"""Readability of template/: most Python files are plain, and no file has many marks."""
 
 import ast
 import logging
@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def test_most_python_files_are_plain(template: Path) -> None:
-    """Their only marks surround code for both modes: test_static shows them to ruff and mypy."""
+    """Count the files whose only marks surround code for both modes; test_static lints these."""
     python = python_sources(template)
     plain = [name for name, text in python.items() if is_plain(text)]
     log.info("%d of %d Python files are plain", len(plain), len(python))
@@ -19,19 +19,19 @@ def test_most_python_files_are_plain(template: Path) -> None:
     assert len(plain) >= 0.7 * len(python)
 
 
-def test_every_python_file_is_python(template: Path) -> None:
+def test_every_python_source_parses(template: Path) -> None:
     for name, text in python_sources(template).items():
         ast.parse(text, name)
 
 
-def test_no_code_hides_in_a_string(template: Path) -> None:
-    """No editor, linter or reader would see it."""
+def test_no_string_contains_code(template: Path) -> None:
+    """Reject code that editors, linters and readers do not see as code."""
     for name, text in python_sources(template).items():
         assert not re.search(r"\{\{\s*[\"']|\blines\(", text.replace("_lines(", "")), name
 
 
 def test_no_file_has_many_marks(template: Path) -> None:
-    """A mark in ten lines of Python, five in a short file; lists and docs name each part."""
+    """Allow a mark per ten lines of Python, and more in lists and docs, which name each part."""
     lines_a_mark = {
         name: max(len(text.splitlines()), 50) / marks(text)
         for name, text in sources(template).items()

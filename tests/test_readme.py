@@ -1,23 +1,24 @@
-"""What the README shows is what the template makes."""
+"""Documents of the template: their diagrams and commands match rendered services."""
 
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.draw import redraw
+from docs.draw import DOCUMENTS, redraw
 from tests.matrix import FULLEST, Answers
 from tests.project import Project
 
 
-def test_its_pictures_are_those_of_services(
+def test_diagrams_match_rendered_services(
     template: Path, render: Callable[[Answers], Project]
 ) -> None:
-    readme = (template / "README.md").read_text("utf-8")
-    drawn = redraw(readme, render({}).folder, render(FULLEST).folder)
-    assert drawn == readme, "run `make draw`"
+    for name in DOCUMENTS:
+        document = (template / name).read_text("utf-8")
+        drawn = redraw(document, render({}).folder, render(FULLEST).folder)
+        assert drawn == document, "run `make draw`"
 
 
-def test_its_commands_are_those_of_the_services_own(
+def test_commands_match_the_readme_of_a_service(
     template: Path, render: Callable[[Answers], Project]
 ) -> None:
     shown = re.search(

@@ -1,6 +1,5 @@
-"""Whoever was made by a release comes to the present: nothing is lost, and nothing conflicts."""
+"""Updates from every release to the present version: no edit is lost, nothing conflicts."""
 
-import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from tests.test_hooks import TOOL, USER, contents, delete_example, update
 from tests.test_update import commit, copier, git
 
 PRESENT = "v1000.0.0"
-ROUTER = '''"""The HTTP interface of orders."""
+ROUTER = '''"""HTTP interface of orders."""
 
 from fastapi import APIRouter
 
@@ -26,13 +25,13 @@ router = APIRouter(prefix="/api/v1/orders", tags=["orders"])
 
 @router.get("")
 async def list_orders() -> list[str]:
-    """All of them."""
+    """Return all orders."""
     return []
 '''
 
 
 def recorded() -> dict[str, str]:
-    """Return the commit of each release; where only the last commits are there, of those."""
+    """Return the commit of each release that this checkout has: a shallow clone lacks some."""
     lines = (TEMPLATE / "RELEASES").read_text().splitlines()
     releases = dict(line.split() for line in lines if not line.startswith("#"))
     return {tag: commit for tag, commit in releases.items() if is_there(commit)}
@@ -44,13 +43,13 @@ def is_there(commit: str) -> bool:
 
 
 def here(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Git in this checkout, which may be trusted by its user's own settings."""
+    """Run Git in this checkout with the user's settings, which may declare the folder safe."""
     command = ["git", *arguments]
     return subprocess.run(command, cwd=TEMPLATE, capture_output=True, text=True, check=False)
 
 
 def name(given: str | Answers | Callable[[Path], None]) -> str:
-    """Return what a release, a service, or what is done with it, is called."""
+    """Return the test id of a release, of a service's answers or of a kind of work."""
     if isinstance(given, str):
         return given
     return given.__name__ if callable(given) else label(given)
@@ -58,7 +57,7 @@ def name(given: str | Answers | Callable[[Path], None]) -> str:
 
 @pytest.fixture(scope="module")
 def repository(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template with its releases, and the present as the newest of them."""
+    """Return the template's repository, with the present version as the newest release."""
     folder = tmp_path_factory.mktemp("releases") / "copier-fastapi"
     cloned = here("clone", "--quiet", "--no-tags", str(TEMPLATE), str(folder))
     assert cloned.returncode == 0, cloned.stderr
@@ -73,17 +72,14 @@ def repository(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def made(repository: Path, folder: Path, tag: str, answers: Answers) -> Project:
-    """Make a service by a release; what that did not ask is ignored."""
-    # The default of each release is another.
+    """Render a service from a release, which ignores answers to questions that it lacks."""
+    # Each release has another default version of Python.
     answers = {"python_version": "3.13", **answers}
-    data = [f"--data={name}={answer}" for name, answer in answers.items()]
-    url = f"git+file://{repository}"
-    copier(folder.parent, "copy", "--defaults", f"--vcs-ref={tag}", *data, url, folder.name)
-    return Project(folder, answers)
+    return Project.render(f"git+file://{repository}", folder, answers, vcs_ref=tag)
 
 
 def work(folder: Path) -> None:
-    """Do what users do: a domain, a package, a setting, middleware, edits, a deletion."""
+    """Work as a user: add a domain, package, setting, middleware; edit and delete files."""
     domain = folder / "app/domains/orders"
     domain.mkdir()
     (domain / "__init__.py").write_text('"""Orders."""\n')
@@ -111,7 +107,7 @@ def work(folder: Path) -> None:
 
 
 def work_without_the_example(folder: Path) -> None:
-    """Delete the example, and begin with a domain."""
+    """Delete the example, then add a domain."""
     text = (folder / "README.md").read_text()
     if "    rm -r " in text:
         execute(["bash", "-c", text[text.index("    rm -r ") :].partition("\n\n")[0]], folder)
@@ -125,10 +121,10 @@ def work_without_the_example(folder: Path) -> None:
 
 
 def journeys() -> list[tuple[str, Answers, Callable[[Path], None]]]:
-    """Return releases, services and what is done with them.
+    """Return combinations of a release, a service's answers and a kind of work.
 
-    Services of the newest release have any two answers together; older ones take turns, so that
-    the time does not grow with each release. The smallest and the fullest keep the example.
+    Services of the newest release cover each pair of answers. Each older release gets three of
+    them, to bound the time. The smallest and the fullest service keep the example.
     """
     kinds = [work, work, *[work_without_the_example, work] * len(pairwise())]
     pairs = list(zip(pairwise(), kinds, strict=False))
@@ -144,7 +140,7 @@ def journeys() -> list[tuple[str, Answers, Callable[[Path], None]]]:
 
 
 @pytest.mark.parametrize(("tag", "answers", "work"), journeys(), ids=name)
-def test_a_service_of_a_release_comes_to_the_present(
+def test_update_from_a_release_equals_a_fresh_service(
     repository: Path, tmp_path: Path, tag: str, answers: Answers, work: Callable[[Path], None]
 ) -> None:
     service = made(repository, tmp_path / "service", tag, answers)
@@ -171,20 +167,22 @@ def test_the_updater_of_a_release_conflicts_beside_the_former_marker_only(
     work(fresh.folder)
     with pytest.raises(CommandError):
         update(service.folder)
-    conflicts = re.compile(rb"<<<<<<< [^\n]*\n(.*?)=======\n(.*?)>>>>>>> [^\n]*\n", re.DOTALL)
-    resolved = {
-        path: conflicts.sub(lambda each: each[2] + each[1].partition(b"\n")[2], text)
-        for path, text in contents(service.folder).items()
-    }
-    assert resolved == contents(fresh.folder)
+    merged, expected = contents(service.folder), contents(fresh.folder)
+    marked = {path for path, text in merged.items() if b"<<<<<<< " in text}
+    assert marked
+    assert all(MARKER.encode() in expected[path] for path in marked)
+    for path in marked:
+        assert set(expected[path].splitlines()) <= set(merged.pop(path).splitlines())
+        del expected[path]
+    assert merged == expected
 
 
 @pytest.mark.parametrize("answers", [SMALLEST, FULLEST], ids=label)
 @pytest.mark.parametrize("tag", [*recorded(), PRESENT])
-def test_no_edit_is_lost_whatever_the_update_does(
+def test_no_edit_is_lost_when_all_answers_change(
     repository: Path, tmp_path: Path, tag: str, answers: Answers
 ) -> None:
-    """Every file is edited; then all answers become others."""
+    """Edit every file, then change all answers."""
     service = made(repository, tmp_path / "service", tag, answers)
     git(service.folder, "init", "--quiet")
     marks = set()
@@ -203,10 +201,10 @@ def test_no_edit_is_lost_whatever_the_update_does(
 
 
 @pytest.mark.parametrize("tag", recorded() or [PRESENT])
-def test_what_a_release_began_is_undone_by_the_present(
+def test_update_by_a_released_script_can_be_undone(
     repository: Path, tmp_path: Path, tag: str
 ) -> None:
-    """An update brings a newer update, which then goes back."""
+    """Update with the release's script, then undo with the tool that replaced the script."""
     service = made(repository, tmp_path / "service", tag, FULLEST)
     git(service.folder, "init", "--quiet")
     commit(service.folder, "Start")
@@ -217,7 +215,7 @@ def test_what_a_release_began_is_undone_by_the_present(
 
 
 @pytest.mark.parametrize("switched", [name for name in questions() if choices(questions()[name])])
-def test_each_part_is_switched_off_and_on(repository: Path, tmp_path: Path, switched: str) -> None:
+def test_changed_answers_can_be_restored(repository: Path, tmp_path: Path, switched: str) -> None:
     service = made(repository, tmp_path / "service", PRESENT, FULLEST)
     git(service.folder, "init", "--quiet")
     commit(service.folder, "Start")
@@ -227,7 +225,7 @@ def test_each_part_is_switched_off_and_on(repository: Path, tmp_path: Path, swit
         with (
             suppress(CommandError) if answer == "none" and switched == "cpu_jobs" else nullcontext()
         ):
-            # It says that the revision of jobs stays.
+            # The update fails with a hint that the revision of jobs stays.
             update(service.folder, f"{switched}={answer}")
         commit(service.folder, f"{switched}={answer}")
         fresh = made(repository, tmp_path / str(answer), PRESENT, {**FULLEST, switched: answer})
@@ -236,21 +234,21 @@ def test_each_part_is_switched_off_and_on(repository: Path, tmp_path: Path, swit
     assert contents(service.folder) == before
 
 
-def test_what_users_do_passes_the_checks_and_tests(repository: Path, tmp_path: Path) -> None:
-    """The update says so by itself: with another server, to have something to update."""
+def test_update_runs_checks_and_tests_on_users_work(repository: Path, tmp_path: Path) -> None:
+    """Change the server, so that the update has changes to check."""
     service = made(repository, tmp_path / "service", PRESENT, SMALLEST)
     work(service.folder)
     git(service.folder, "init", "--quiet")
     service.run("uv", "lock")
     commit(service.folder, "Work")
     printed = service.run("uv", "run", "poe", "update", "server=gunicorn", **USER)
-    assert f"Of {PRESENT} still, with server=gunicorn." in printed
+    assert f"Staying at {PRESENT}, with server=gunicorn." in printed
     assert "- uv run poe test" in printed
-    assert "do not pass" not in printed
+    assert "Failed checks" not in printed
     assert (service.folder / "gunicorn.conf.py").exists()
 
 
-def test_to_copy_again_changes_nothing(repository: Path, tmp_path: Path) -> None:
+def test_recopy_changes_nothing(repository: Path, tmp_path: Path) -> None:
     service = made(repository, tmp_path / "service", PRESENT, {})
     before = contents(service.folder)
     copier(service.folder, "recopy", "--defaults", "--overwrite", f"--vcs-ref={PRESENT}")
@@ -260,12 +258,12 @@ def test_to_copy_again_changes_nothing(repository: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("version", "prepare", "sentence"),
     [
-        ("1.2", lambda _: None, "Say which: make release VERSION=1.2.0"),
-        ("0.99.0", lambda _: None, "Give CHANGELOG.md a section"),
-        ("0.99.0", lambda folder: (folder / "new").touch(), "Commit what you have changed"),
+        ("1.2", lambda _: None, "VERSION is not of the form 1.2.0"),
+        ("0.99.0", lambda _: None, "CHANGELOG.md lacks a section"),
+        ("0.99.0", lambda folder: (folder / "new").touch(), "Uncommitted changes"),
     ],
 )
-def test_a_release_that_is_not_ready_is_refused(
+def test_make_release_refuses_an_unready_release(
     repository: Path, version: str, prepare: Callable[[Path], None], sentence: str, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(repository, tmp_path / "copier-fastapi")

@@ -1,4 +1,4 @@
-"""Every combination of all answers, rendered and looked at."""
+"""Every combination of answers, rendered, and validated file by file."""
 
 import re
 import sys
@@ -24,7 +24,7 @@ from tests.validators import VALIDATORS, complaints
 
 ANSWERS = ".copier-answers.yml"
 
-# Words, in upper case or lower, and the answers of the services that may have them.
+# A service may contain a word, in upper or lower case, only if this condition holds.
 WORDS = {
     "aiosqlite": "sqlalchemy == 'async' and database == 'sqlite'",
     "asyncpg": "sqlalchemy == 'async' and database == 'postgresql'",
@@ -40,7 +40,7 @@ WORDS = {
     "redis": "redis_cache or cpu_jobs == 'celery'",
     "valkey": "redis_cache or cpu_jobs == 'celery'",
     "idempotency": "cpu_jobs != 'none'",
-    # GitHub's workflows have jobs, too.
+    # GitHub's workflows contain jobs, too.
     "jobs": "cpu_jobs != 'none' or ci == 'github'",
     "simulation": "cpu_jobs != 'none'",
     "gunicorn": "server == 'gunicorn'",
@@ -60,12 +60,12 @@ WORDS = {
     "renovate": "ci != 'none'",
 }
 
-# The Python and TOML files, as a whole, in which ruff has found nothing.
+# ruff has found nothing in these sets of Python and TOML files.
 CLEAN: set[frozenset[tuple[str, str]]] = set()
 
 
 def allowed(answers: Answers) -> frozenset[str]:
-    """Return the words that a service with these answers may have."""
+    """Return the words that a service with these answers may contain."""
     known = {name: question["default"] for name, question in questions().items()} | dict(answers)
     compiled = {word: environment().compile_expression(rule) for word, rule in WORDS.items()}
     return frozenset(word for word, holds in compiled.items() if holds(**known))
@@ -73,14 +73,14 @@ def allowed(answers: Answers) -> frozenset[str]:
 
 @pytest.mark.parametrize("answers", every_combination(), ids=label)
 def test_every_combination_is_clean(answers: Answers, render: Callable[[Answers], Project]) -> None:
-    """Every file is read by those who know its kind; what several services share is read once."""
+    """Validate each file with the tools for its kind; files that services share, only once."""
     project = render(answers)
     files = project.files()
     assert not [f"{name}: {fault}" for name, text in files.items() for fault in faults(name, text)]
     lint(project, files)
 
     foreign = WORDS.keys() - allowed(answers)
-    # The answers name every question.
+    # The file of answers names every question.
     found = {name: words(name, text) & foreign for name, text in files.items() if name != ANSWERS}
     assert not {name: left for name, left in found.items() if left}
 
@@ -90,11 +90,11 @@ def test_every_combination_is_clean(answers: Answers, render: Callable[[Answers]
 
 @cache
 def faults(name: str, text: str) -> list[str]:
-    """Return what is wrong with a file, whichever service it belongs to."""
+    """Return the errors of a file, which do not depend on its service."""
     found = []
     if not text.strip():
         found.append("empty")
-    # GitHub's own braces follow a dollar.
+    # GitHub's own braces follow a dollar sign.
     if re.search(r"(?<!\$)\{[{%#]", text):
         found.append("Jinja is left")
     try:
@@ -106,13 +106,13 @@ def faults(name: str, text: str) -> list[str]:
             yaml.safe_load(text)
     except (SyntaxError, tomllib.TOMLDecodeError, yaml.YAMLError) as error:
         found.append(str(error))
-    if name in VALIDATORS and (said := complaints(name, text)):
-        found.append(said)
+    if name in VALIDATORS and (errors := complaints(name, text)):
+        found.append(errors)
     return found
 
 
 def lint(project: Project, files: dict[str, str]) -> None:
-    """Check and format the code of a service with its own settings: many differ elsewhere alone."""
+    """Run ruff with a service's settings; many services differ only in files of other kinds."""
     code = frozenset(each for each in files.items() if each[0].endswith((".py", ".toml")))
     if code not in CLEAN:
         for command in ("check", "format --check"):
@@ -123,26 +123,24 @@ def lint(project: Project, files: dict[str, str]) -> None:
 
 @cache
 def words(name: str, text: str) -> frozenset[str]:
-    """Return the words that a file, or its name, has."""
+    """Return the words that a file, or its name, contains."""
     here = f"{name}\n{text}".lower()
     return frozenset(word for word in WORDS if word.lower() in here)
 
 
 @pytest.mark.parametrize("answers", covering(), ids=label)
-def test_a_second_render_is_identical(
-    answers: Answers, render: Callable[[Answers], Project]
-) -> None:
+def test_second_render_is_identical(answers: Answers, render: Callable[[Answers], Project]) -> None:
     assert render(answers).files() == render(answers).files()
 
 
-def test_every_service_has_words_of_its_own() -> None:
-    """An answer without a word could leave anything behind."""
+def test_words_distinguish_all_services() -> None:
+    """Require words for each answer: otherwise leftovers of an answer would not be found."""
     services = runtime_product()
     assert len(set(map(allowed, services))) == len(services)
 
 
 def test_every_word_is_used(render: Callable[[Answers], Project]) -> None:
-    """A word that no service has proves nothing when it is missing."""
+    """Find each word in a service, as the absence of a misspelt word proves nothing."""
     unseen = set(WORDS)
     while unseen:
         service = max(every_combination(), key=lambda answers: len(allowed(answers) & unseen))
@@ -152,8 +150,8 @@ def test_every_word_is_used(render: Callable[[Answers], Project]) -> None:
         unseen -= expected
 
 
-def test_every_owned_path_exists(template: Path) -> None:
-    """A misspelt path in `_exclude` would exclude nothing."""
+def test_every_excluded_path_exists(template: Path) -> None:
+    """Find misspelt paths in `_exclude`, which would exclude nothing."""
     excluded = yaml.safe_load((template / "copier.yml").read_text())["_exclude"]
     owned = re.findall(r"'(/[^']+)'", "".join(excluded))
     assert owned

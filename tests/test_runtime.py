@@ -1,4 +1,4 @@
-"""The services that stand for all pass what their own CI does; any other does when it is named."""
+"""CI steps of the covering set of services, or of the service that --service names."""
 
 import functools
 import operator
@@ -26,14 +26,14 @@ from tests.project import Project
 from tests.servers import servers
 
 SERVICES = covering()
-# `poe check` finds nothing in a service that test_static and test_render have not looked for: it is
-# run where it might itself be what does not work.
+# test_static and test_render run the checks of `poe check` for every service. Only these services
+# run the command, to test the command itself.
 CHECKED = [default(), *extremes()]
 
 pytestmark = pytest.mark.timeout(1800)
 
-# The answers that a file of tests/live is about: a covering service runs it unless one before it
-# has the same of them. What is not named here is about all of them.
+# A file of tests/live depends on these answers only: a covering service ignores the file if an
+# earlier service has the same ones. Files that are not listed depend on all answers.
 ABOUT = {
     "tests/live/test_cache_outage.py": {"sqlalchemy", "redis_cache"},
     "tests/live/test_dev.py": {"database", "redis_cache", "cpu_jobs"},
@@ -54,10 +54,10 @@ ABOUT = {
 def test_a_service_passes_the_steps_of_its_ci(
     service: Project, pytestconfig: pytest.Config, shared: Path
 ) -> None:
-    # The tests that run at once are those of several services.
+    # Several services run at once, so each runs its tests in one process.
     environment = {"PYTEST_XDIST_AUTO_NUM_WORKERS": "0"}
     with ExitStack() as stack:
-        # By turns with servers that run already, as in CI, and with those that the tests start.
+        # Every other service uses servers that run already, as in CI; the rest start their own.
         named = pytestconfig.getoption("--service")
         if runtime_product().index(service.answers) % 2:
             urls = stack.enter_context(servers(service))
@@ -81,7 +81,7 @@ def test_a_service_passes_the_steps_of_its_ci(
 
 
 def left_to_others(service: Project) -> list[str]:
-    """Return the options that leave out the files which an earlier service runs alike."""
+    """Return the options to ignore files that an earlier service with the same answers runs."""
     before = covering()[: covering().index(service.answers)]
     return [
         f"--ignore={file}"
@@ -92,7 +92,7 @@ def left_to_others(service: Project) -> list[str]:
 
 
 @pytest.mark.parametrize("container", [True, False])
-def test_gitlab_does_what_github_does(
+def test_gitlab_runs_the_commands_of_github(
     render: Callable[[Answers], Project], *, container: bool
 ) -> None:
     there = render({"ci": "github", "container": container}).files()[".github/workflows/ci.yml"]
@@ -105,14 +105,14 @@ def test_gitlab_does_what_github_does(
 
 
 def ci(service: Project) -> dict[str, Any]:
-    """Return the job of a service's workflow that tests it."""
+    """Return the `test` job of a service's GitHub workflow."""
     workflow = (service.folder / ".github/workflows/ci.yml").read_text()
     test: dict[str, Any] = yaml.safe_load(workflow)["jobs"]["test"]
     return test
 
 
 def steps(service: Project) -> list[str]:
-    """Return the commands of that job, but for those that may fail."""
+    """Return the commands of the `test` job, except commands that may fail."""
     return [
         step["run"]
         for step in ci(service)["steps"]
@@ -120,8 +120,8 @@ def steps(service: Project) -> list[str]:
     ]
 
 
-def test_no_project_can_be_called_as_a_package_that_it_needs(service: Project) -> None:
-    """Its own name would shadow the package: add those that are missing to the reserved names."""
+def test_names_of_required_packages_are_reserved(service: Project) -> None:
+    """Check that no project shadows a package; add missing names to includes/answers.jinja."""
     lock = tomllib.loads((service.folder / "uv.lock").read_text())
     needed = [package["name"] for package in lock["package"] if "virtual" not in package["source"]]
     assert not [name for name in needed if not owner_of(name)]

@@ -1,4 +1,4 @@
-"""A service starts with its real commands and answers over HTTP; it ends when it is told to."""
+"""Smoke tests: services start with their real commands, serve HTTP, and stop on SIGTERM."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests.project import Project, clean_environment, log
 SERVICES = extremes()
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 - opens nothing
-# The machine has much else to do: what a service gives up after seconds takes it longer.
+# The machine is busy with other tests, so the default timeouts of a few seconds are too short.
 PATIENCE = {
     "DATABASE_BUSY_TIMEOUT_SECONDS": "60",
     "DATABASE_CONNECT_TIMEOUT_SECONDS": "60",
@@ -33,16 +33,16 @@ PATIENCE = {
 
 @dataclass(frozen=True)
 class Client:
-    """Talks to the service on a port of this machine."""
+    """HTTP client for the service on a port of this machine."""
 
     port: int
 
     def send(
         self, method: str, path: str, body: str = "", **headers: str
     ) -> tuple[int, dict[str, Any]]:
-        """Send a request; return the status and the JSON of the answer.
+        """Send a request; return the status and the JSON of the response.
 
-        Whoever is told to come again does: the machine has much else to do.
+        A 503 with Retry-After is retried for 60 seconds, because the machine is busy.
         """
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         deadline = time.monotonic() + 60
@@ -57,7 +57,7 @@ class Client:
             time.sleep(float(again))
 
     def is_live(self) -> bool:
-        """Return whether it serves yet."""
+        """Return whether the service answers /livez."""
         try:
             return self.send("GET", "/livez")[0] == 200
         except (OSError, HTTPException):
@@ -66,14 +66,14 @@ class Client:
 
 @dataclass(frozen=True)
 class Running:
-    """A service that was started, and the file that it prints to."""
+    """Started service, and the file with its output."""
 
     client: Client
     printed: Path
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on, and that no client is given in the meantime."""
+    """Return a free port below the range from which the system assigns ports to clients."""
     while True:
         port = random.randrange(10_000, 30_000)  # noqa: S311 - no secret
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
@@ -84,7 +84,7 @@ def free_port() -> int:
 def launched(
     service: Project, task: str, printed: Path, **settings: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start one of a service's tasks, and stop it by a SIGTERM."""
+    """Start a task of a service, and stop the process with SIGTERM at the end."""
     log.info("uv run poe %s", task)
     with (
         printed.open("w") as file,
@@ -105,30 +105,30 @@ def launched(
 
 @contextmanager
 def started(service: Project, task: str, printed: Path, **settings: str) -> Iterator[Running]:
-    """Start a service by one of its tasks, and wait until it serves."""
+    """Start a service with one of its tasks, and wait until the service answers."""
     port = free_port()
     settings |= PATIENCE | {"HOST": "127.0.0.1", "PORT": str(port)}
     with launched(service, task, printed, **settings) as process:
         running = Running(Client(port), printed)
         wait_for(running.client, process, printed)
         yield running
-    assert not running.client.is_live(), "it serves on after a SIGTERM"
-    assert "Application shutdown complete" in printed.read_text(), "it was cut off"
+    assert not running.client.is_live(), "the service answers after SIGTERM"
+    assert "Application shutdown complete" in printed.read_text(), "the shutdown was cut short"
 
 
 def start_and_stop(service: Project, task: str, is_up: str, printed: Path, **settings: str) -> None:
-    """Start one of its tasks, and wait until it says that it is up."""
+    """Start a task of a service, wait until its output has `is_up`, and stop the process."""
     with launched(service, task, printed, **settings) as process:
         deadline = time.monotonic() + 120
         while is_up not in printed.read_text():
-            assert process.poll() is None, f"it ended at its start:\n{printed.read_text()}"
-            assert time.monotonic() < deadline, f"it does not start:\n{printed.read_text()}"
+            assert process.poll() is None, f"exited at start-up:\n{printed.read_text()}"
+            assert time.monotonic() < deadline, f"start timed out:\n{printed.read_text()}"
             time.sleep(0.1)
     assert process.returncode in {0, 128 + signal.SIGTERM}, printed.read_text()
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Tell a service to end, and see that it does."""
+    """Send SIGTERM to a service; kill the process group if the service does not stop."""
     process.terminate()
     try:
         process.wait(timeout=120)
@@ -138,16 +138,16 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_for(client: Client, process: subprocess.Popen[bytes], printed: Path) -> None:
-    """Wait until a service serves; the first start creates its database."""
+    """Wait until a service answers; its first start creates the database."""
     deadline = time.monotonic() + 120
     while not client.is_live():
-        assert process.poll() is None, f"it ended at its start:\n{printed.read_text()}"
-        assert time.monotonic() < deadline, f"it does not serve:\n{printed.read_text()}"
+        assert process.poll() is None, f"exited at start-up:\n{printed.read_text()}"
+        assert time.monotonic() < deadline, f"start timed out:\n{printed.read_text()}"
         time.sleep(0.1)
 
 
 def sign_in(client: Client, email: str) -> str:
-    """Return what says who is calling."""
+    """Sign in; return the value of the Authorization header."""
     form = urlencode({"username": email, "password": PASSWORD})
     form_type = "application/x-www-form-urlencoded"
     status, token = client.send("POST", "/api/v1/auth/token", form, Content_Type=form_type)
@@ -156,10 +156,10 @@ def sign_in(client: Client, email: str) -> str:
 
 
 def sign_up_and_look_around(client: Client, email: str) -> None:
-    """Go the way of a new user through the service."""
+    """Sign up, sign in, and read users as a new user does."""
     person = json.dumps({"email": email, "name": "Ada", "password": PASSWORD})
     status, created = client.send("POST", "/api/v1/users", person, Content_Type="application/json")
-    # Taken by ourselves: a 503 does not say that a commit did not come through.
+    # A 409 follows a 503 whose commit succeeded: the retry finds its own e-mail taken.
     assert status in {201, 409}, created
 
     bearer = sign_in(client, email)
@@ -173,7 +173,7 @@ def sign_up_and_look_around(client: Client, email: str) -> None:
 
 
 def follow_the_readme(service: Project, client: Client) -> None:
-    """Run the commands that the service's README shows, as they are."""
+    """Run the commands of the service's README, with only the port changed."""
     readme = (service.folder / "README.md").read_text("utf-8")
     shown = readme[readme.index("    api=http") : readme.index("## Work")]
     script = shown.replace(":8000", f":{client.port}")
@@ -183,7 +183,7 @@ def follow_the_readme(service: Project, client: Client) -> None:
 
 
 def have_a_job_done(client: Client, email: str) -> None:
-    """Hand a simulation in, as somebody who has signed up, and wait for its result."""
+    """Submit a simulation as a user who has signed up, and wait for its result."""
     bearer = sign_in(client, email)
     form = json.dumps({"paths": 10, "steps": 10, "seed": 7})
     headers = {"Authorization": bearer, "Content_Type": "application/json"}
@@ -197,9 +197,7 @@ def have_a_job_done(client: Client, email: str) -> None:
     assert job["status"] == "succeeded", job
 
 
-def test_a_service_serves_in_development_and_in_production(
-    service: Project, tmp_path: Path
-) -> None:
+def test_service_runs_in_development_and_in_production(service: Project, tmp_path: Path) -> None:
     with started(service, "dev", tmp_path / "dev.log") as development:
         sign_up_and_look_around(development.client, "ada@example.com")
         follow_the_readme(service, development.client)
@@ -207,7 +205,7 @@ def test_a_service_serves_in_development_and_in_production(
             have_a_job_done(development.client, "ada@example.com")
         assert development.client.send("GET", "/openapi.json")[0] == 200
 
-        # Where its own servers are.
+        # Production uses the servers that `poe dev` started.
         printed = development.printed.read_text()
         settings = dict(re.findall(r"^([A-Z]+_URL)=(.+)$", printed, re.MULTILINE))
         settings["SECRET_KEY"] = "0123456789abcdef" * 3

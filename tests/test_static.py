@@ -1,4 +1,4 @@
-"""Every service that runs differently is checked without being run: types, imports, packages."""
+"""Static checks of every service: types, import contracts, declared packages, interfaces."""
 
 import ast
 import json
@@ -20,7 +20,7 @@ from tests.project import Project, execute
 from tests.sources import is_plain, python_sources
 
 DOCUMENTS = Path(__file__).parent / "documents.py"
-# Prints the distribution of each module, and what each distribution requires.
+# This script prints the distributions of each module, and the requirements of each one.
 DISTRIBUTIONS = """
 import json
 from importlib.metadata import distributions, packages_distributions
@@ -33,7 +33,7 @@ print(json.dumps([
 
 @pytest.fixture(scope="session")
 def services(template: Path, shared: Path) -> Callable[[Answers], Project]:
-    """Render a service, once for all workers: no test here changes its files."""
+    """Return a function that renders a service once for all workers; no test changes files."""
 
     def render_once(answers: Answers) -> Project:
         folder = shared / f"service-{runtime_product().index(answers)}"
@@ -47,7 +47,7 @@ def services(template: Path, shared: Path) -> Callable[[Answers], Project]:
 
 @pytest.fixture(scope="session")
 def union(services: Callable[[Answers], Project], pythons: list[str], shared: Path) -> Path:
-    """An environment with the packages of all services, on the newest Python of this machine."""
+    """Return an environment with the packages of all services, on the newest Python."""
     everyone = map(services, runtime_product())
     return environments.install_union(everyone, pythons[-1], shared)
 
@@ -64,9 +64,9 @@ def test_types_contracts_and_packages_are_right(
 
 
 def undeclared(service: Project, union: Path) -> set[str]:
-    """Return the imports of packages that a service does not declare, and does not get by others.
+    """Return imports of packages that a service neither declares nor requires indirectly.
 
-    With an environment of all packages, nothing else would miss one.
+    The environment has the packages of all services, so a missing declaration fails no import.
     """
     modules, requires = distributions(union)
     production, development = environments.declared(service)
@@ -95,7 +95,7 @@ def distributions(union: Path) -> tuple[dict[str, list[str]], dict[str, list[str
 
 
 def closure(packages: Iterable[str], requires: dict[str, list[str]]) -> set[str]:
-    """Return the names of packages and of all that they require, with the extras that they name."""
+    """Return the names of packages and of their direct and indirect requirements, with extras."""
     found: set[tuple[str, str]] = set()
     ahead = [Requirement(package) for package in packages]
     while ahead:
@@ -127,26 +127,26 @@ def imported(code: str) -> frozenset[str]:
 
 
 @pytest.mark.timeout(900)
-def test_plain_sources_are_python_to_every_tool(
+def test_plain_sources_pass_ruff_and_mypy(
     template: Path,
     services: Callable[[Answers], Project],
     union: Path,
     shared: Path,
     tmp_path: Path,
 ) -> None:
-    """Ruff and mypy read template/ as an editor does: async, with every part."""
+    """Check template/ as an editor does: as an async service with every part."""
     read = tmp_path / "template"
     shutil.copytree(template / "template", read)
     service = services(FULLEST)
     shutil.copy(service.folder / "pyproject.toml", read)
-    # Those of sync services alone are about threads, and wrong in async ones.
+    # Files that exist only in sync services use threads, and fail the checks of async ones.
     folders = [services(each).folder for each in runtime_product() if each["sqlalchemy"] == "async"]
     plain = [
         name
         for name, text in python_sources(template).items()
         if is_plain(text) and any((folder / name).exists() for folder in folders)
     ]
-    # The rule has exceptions, each for a file of a part.
+    # BLE001 is ignored per file in pyproject.toml, for files of parts.
     execute([str(union / "bin/ruff"), "check", "--no-cache", "--ignore=BLE001", *plain], read)
     execute([str(union / "bin/ruff"), "format", "--check", "--no-cache", *plain], read)
 
@@ -161,7 +161,7 @@ def test_plain_sources_are_python_to_every_tool(
 def test_every_service_has_the_same_interface(
     services: Callable[[Answers], Project], union: Path
 ) -> None:
-    """Whichever way a service goes, its clients see one document; jobs alone make a difference."""
+    """Compare the OpenAPI documents of all services, which may differ by the jobs only."""
     folders = {str(services(answers).folder): answers for answers in runtime_product()}
     printed = execute([str(union / "bin/python"), str(DOCUMENTS), *folders], union)
     documents: dict[str, dict[str, Any]] = json.loads(printed)
@@ -180,7 +180,7 @@ def test_every_service_has_the_same_interface(
 
 
 def without_jobs(document: dict[str, Any]) -> dict[str, Any]:
-    """Return what is left of a document without the example of heavy work."""
+    """Return a document without the paths and schemas of simulations."""
     paths = {k: v for k, v in document["paths"].items() if "/simulations" not in k}
     schemas = document["components"]["schemas"]
     own = {"Prices", "SimulationForm", "SimulationState", "Status"}

@@ -1,7 +1,7 @@
-"""Pytest plugin that ends a run with a table of where the time went.
+"""Pytest plugin that prints the time of each module and of each kind of step.
 
-Each step that a test takes (a render, a command) is measured where it runs, in seconds and in
-seconds of CPU. Workers send their steps to the controller with the report of the test.
+Each step of a test (a render, a command) is measured in its worker, in seconds and CPU seconds.
+Workers send their steps to the controller with the report of the test.
 """
 
 import os
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-# The kind of step that a command is: the first pattern that is found in it.
+# A command is of the first kind whose pattern matches.
 KINDS = {
     "chaos": r"test_chaos\.py",
     "service: poe check": r"poe check",
@@ -33,7 +33,7 @@ KINDS = {
 
 
 class _Steps:
-    """Steps of the current test: the outermost ones, with their seconds and seconds of CPU."""
+    """Outermost steps of the current test, with their seconds and CPU seconds."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, float, float]] = []
@@ -41,14 +41,14 @@ class _Steps:
         self.cpu_of_last_report = _cpu_seconds()
 
     def take(self) -> tuple[list[tuple[str, float, float]], float]:
-        """Return the steps, and the seconds of CPU, since the last call."""
+        """Return the steps and the CPU seconds since the last call."""
         taken, self.taken = self.taken, []
         before, self.cpu_of_last_report = self.cpu_of_last_report, _cpu_seconds()
         return taken, self.cpu_of_last_report - before
 
 
 def _cpu_seconds() -> float:
-    """Return the seconds of CPU of this process and of those of its children that have ended."""
+    """Return the CPU seconds of this process and of its child processes that have ended."""
     return sum(os.times()[:4])
 
 
@@ -57,7 +57,7 @@ _steps = _Steps()
 
 @contextmanager
 def step(kind: str) -> Iterator[None]:
-    """Measure a step, unless it is part of another one."""
+    """Measure a step; a step within another one is not measured."""
     if _steps.is_inside:
         yield
         return
@@ -71,8 +71,8 @@ def step(kind: str) -> Iterator[None]:
 
 
 def kind_of(command: str) -> str:
-    """Return the kind of step that a command is."""
-    # Folders say nothing, and their names may mislead.
+    """Return the kind of step of a command, or `other`."""
+    # Names of folders might match a pattern by accident.
     words = " ".join(word.rpartition("/")[2] for word in command.split())
     return next((kind for kind, found in KINDS.items() if re.search(found, words)), "other")
 
@@ -92,12 +92,12 @@ class Timing:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Attach the steps of this phase of the test to its report."""
         report = yield
-        # Reports travel from a worker with every attribute that is plain data.
+        # pytest-xdist sends every attribute of a report that is plain data.
         report.__dict__["steps"], report.__dict__["cpu"] = _steps.take()
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add what a phase of a test took."""
+        """Add the time of a phase of a test to the sums."""
         module = report.nodeid.partition("::")[0]
         cpu = report.__dict__.get("cpu", 0.0)
         self.modules[module].add(report.duration, cpu, count=report.when == "call")
@@ -117,14 +117,14 @@ class Timing:
         minutes = (time.monotonic() - self.began) / 60
         lines = [
             *_table("module", "tests", self.modules, total),
-            *_table("kind of step", "steps", {**self.kinds, "the tests themselves": rest}, total),
+            *_table("kind of step", "steps", {**self.kinds, "outside of steps": rest}, total),
             "",
             "slowest tests, with their set-up:",
             *(f"{each.seconds:>8.1f}  {name}" for name, each in _most_first(self.tests)[:10]),
             "",
-            f"{work:.1f} minutes of work, {cpu:.1f} of CPU, in {minutes:.1f}",
+            f"{work:.1f} minutes of work, {cpu:.1f} of CPU, {minutes:.1f} elapsed",
         ]
-        terminalreporter.section("where the time went")
+        terminalreporter.section("time per module and step")
         terminalreporter.write_line("\n".join(lines))
 
 

@@ -1,4 +1,4 @@
-"""What the makers of each kind of file say of it: each text is asked about once."""
+"""Validators for Dockerfile, Compose, CI and other files; each text is validated once."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 BIN = Path(sys.executable).parent
 
 SCHEMA = ["check-jsonschema", "--builtin-schema"]
-# The commands that have to find nothing wrong, by the name of the file.
+# Each command must exit with 0 for the file of that name.
 VALIDATORS = {
     ".github/workflows/ci.yml": [
         [*SCHEMA, "vendor.github-workflows"],
@@ -26,7 +26,7 @@ VALIDATORS = {
 
 @cache
 def complaints(name: str, text: str) -> str:
-    """Return what is wrong with a file's text, or nothing."""
+    """Return the errors that the validators print for a file's text, or nothing."""
     with TemporaryDirectory() as folder:
         file = Path(folder, name)
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""The tool of the template: what services run to update, to compare, and to begin."""
+"""Tool of the template: updates a service, compares it with the template, deletes the example."""

@@ -1,4 +1,4 @@
-"""Run the tool: `python -m copier_fastapi`."""
+"""Entry point of `python -m copier_fastapi`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""How far a service is from what its template renders."""
+"""Comparison of a service with the files that its template renders."""
 
 import difflib
 import re
@@ -9,14 +9,14 @@ from copier_fastapi.merge import FORMER_MARKER, MARKER
 from copier_fastapi.service import ANSWERS, ROOT
 from copier_fastapi.template import Template
 
-TEMPLATES = "The template's"
-SHARED = "Shared: yours is what stands at `# Add yours below.`"
-YOURS = "Yours: an example, to be changed"
+TEMPLATES = "Files of the template"
+SHARED = "Shared files; your lines belong below `# Add yours below.`"
+YOURS = "Your files, rendered as an example to change"
 _EXAMPLE = re.compile(r"(app|tests)/domains/\w+/|migrations/versions/|README\.md$")
 
 
 def compare(source: str | None, *, diff: bool, strict: bool) -> int:
-    """Print which files differ; return 1 if it is strict and files of the template do."""
+    """Print which files differ; return 1 if `strict` and files of the template differ."""
     with TemporaryDirectory() as folder, Template.of(ROOT, source) as template:
         rendered = template.render(template.version, ROOT / ANSWERS, Path(folder) / "fresh")
         newest = template.next()
@@ -29,14 +29,14 @@ def compare(source: str | None, *, diff: bool, strict: bool) -> int:
                 if owners[path] == title:
                     show(path, rendered[path], diff=diff)
     as_rendered = len(rendered) - len(differing)
-    print(f"{as_rendered} of {len(rendered)} files are as {template.version} renders them.")
+    print(f"{as_rendered} of {len(rendered)} files match {template.version}.")
     if newest != template.version:
-        print(f"The newest version is {newest}: uv run poe update")
+        print(f"The newest version is {newest}: run `uv run poe update`.")
     return int(strict and TEMPLATES in owners.values())
 
 
 def owner(path: str, fresh: Path) -> str:
-    """Return whose a file is that the template renders."""
+    """Return the title under which a rendered file is listed."""
     if _EXAMPLE.match(path):
         return YOURS
     text = fresh.read_text(errors="replace")
@@ -44,13 +44,13 @@ def owner(path: str, fresh: Path) -> str:
 
 
 def differs(path: str, fresh: Path) -> bool:
-    """Return whether a file is another than what was rendered, or missing."""
+    """Return whether a file is missing or differs from its render."""
     own = ROOT / path
     return path != ANSWERS and not (own.is_file() and own.read_bytes() == fresh.read_bytes())
 
 
 def show(path: str, fresh: Path, *, diff: bool) -> None:
-    """Print how a file differs."""
+    """Print how many lines of a file differ, and with `diff` which."""
     own = ROOT / path
     if not own.is_file():
         print(f"    deleted    {path}")

@@ -1,4 +1,4 @@
-"""The example of a service, and how to begin without it."""
+"""Deletion of the example, for a service that starts without its domains."""
 
 import re
 import shutil
@@ -9,7 +9,7 @@ from copier_fastapi.update import refuse_unless_clean
 
 _DOMAINS = ("auth", "simulations", "users")
 _REVISIONS = (f"{REVISIONS}0001_users.py", f"{REVISIONS}0002_simulations.py")
-# Tests and their helpers that sign somebody up, or submit a simulation.
+# These tests and helpers create users or submit simulations.
 _TESTS = (
     "accounts.py",
     "core/cache/test_store.py",
@@ -40,7 +40,7 @@ _FIXTURES = re.compile(
 
 
 def delete_example() -> int:
-    """Delete the domains of the example, their revisions, and the tests that call them."""
+    """Delete the example's domains, their revisions and tests; return the exit code."""
     refuse_unless_clean()
     folders = [
         folder
@@ -49,7 +49,7 @@ def delete_example() -> int:
         if (ROOT / folder).is_dir()
     ]
     if not any(folder.startswith("app/") for folder in folders):
-        raise ToolError("The example is not here: it was deleted before.")
+        raise ToolError("The example has been deleted already: nothing is left to do.")
     paths = [f"tests/{test}" for test in _TESTS]
     own = {path.name for path in (ROOT / REVISIONS).glob("*.py")}
     keeps_revisions = bool(own - {revision.removeprefix(REVISIONS) for revision in _REVISIONS})
@@ -67,12 +67,12 @@ def delete_example() -> int:
         conftest.write_text(without_fixtures(conftest.read_text("utf-8")), "utf-8")
     print(f"\nDeleted: {len(folders)} folders and {len(paths)} files.")
     if keeps_revisions:
-        print("Revisions of yours follow the example's, which therefore stay. To drop its tables:")
+        print("The example's revisions stay, since yours follow them. To drop its tables, run:")
         print("    uv run poe revision -m 'drop the example'")
-    print("To undo it: git restore .")
+    print("To undo the deletion, run: git restore .")
     return 0
 
 
 def without_fixtures(conftest: str) -> str:
-    """Return the text of a conftest.py without the accounts of the example."""
+    """Return the text of a conftest.py without the example's users."""
     return f"{_FIXTURES.sub('', conftest).rstrip()}\n"

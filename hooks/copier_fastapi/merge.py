@@ -1,6 +1,6 @@
-"""Bring what a template changed to a service: Git merges both, in a folder aside.
+"""Merge of a template's changes into a service, done by Git in a temporary repository.
 
-Nothing of the user's Git takes part but the files of the last commit: no settings, no filters.
+Git reads the service's last commit there, without the user's settings, attributes or filters.
 """
 
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 from copier_fastapi.service import ANSWERS, ROOT, ToolError, git, run
 
 REVISIONS = "migrations/versions/"
-# Comment that users add lines below, and the one of releases up to 0.1.1. Git reports a conflict for a
-# line added beside a changed one, so both sides get the new comment before the merge.
+# Users add lines below MARKER; releases up to 0.1.1 have FORMER_MARKER. Git reports a conflict for
+# a line added beside a changed one, so both sides get MARKER before the merge.
 MARKER = "# Add yours below."
 FORMER_MARKER = "# Your own."
 AS_THEY_ARE = "* !text !eol !ident !filter !working-tree-encoding !diff !merge"
@@ -20,7 +20,7 @@ AS_THEY_ARE = "* !text !eol !ident !filter !working-tree-encoding !diff !merge"
 
 @dataclass
 class Outcome:
-    """Result of a merge: how each file changes, and what somebody should know."""
+    """Result of a merge: changed files, and files that need the user's attention."""
 
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -33,12 +33,12 @@ class Outcome:
 
 
 class Merge:
-    """Repository aside, where the service is a branch and the new version is another."""
+    """Temporary repository that merges the new version into the service."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir()
-        # Theirs, whatever new repositories have here: this one reads its objects.
+        # The hash algorithm must be that of the user's repository, whose objects this one reads.
         hashes = git("rev-parse", "--show-object-format")
         self._git("init", "--quiet", f"--object-format={hashes}")
         store = Path(ROOT, git("rev-parse", "--git-path", "objects")).resolve()
@@ -48,7 +48,7 @@ class Merge:
             file.write_text(f"{text}\n")
 
     def run(self, old: Path, new: Path) -> Outcome:
-        """Merge what the new version renders into the service, from what the old one renders."""
+        """Merge the changes between the renders of two versions into the service."""
         out = Outcome()
         mine = git("rev-parse", "HEAD:./")
         before, theirs = self._tree(old), self._tree(new)
@@ -58,12 +58,12 @@ class Merge:
         ours = self._commit(self._remark(self._rename(mine, renamed), marked), base)
         came = self._commit(theirs, base)
 
-        # Whatever is there already was renamed above, and nobody else's files are taken for others.
+        # The template's renames are applied above; Git would guess others from similar contents.
         self._git("reset", "--quiet", "--hard", ours)
         options = ["--quiet", "--no-ff", "--no-commit", "--strategy-option=no-renames"]
         merged = self._git("merge", *options, came, check=False)
         if not (self.folder / ".git/MERGE_HEAD").exists() and ours != came:
-            raise ToolError(f"Git cannot merge them:\n{merged}")
+            raise ToolError(f"Git cannot merge the new version:\n{merged}")
         self._git("checkout", came, "--", ANSWERS)
         self._settle(out)
         brought = self._names(theirs) - self._names(base) - self._names(ours)
@@ -87,7 +87,7 @@ class Merge:
             shutil.copy2(self.folder / path, ROOT / path, follow_symlinks=False)
 
     def _settle(self, out: Outcome) -> None:
-        """Decide what Git leaves open, where a file is gone on one side; the rest has marks."""
+        """Resolve files that one side deleted; list other conflicts, which Git has marked."""
         stages: dict[str, set[str]] = {}
         for entry in filter(None, self._git("ls-files", "--unmerged", "-z").split("\0")):
             how, _, path = entry.partition("\t")
@@ -105,21 +105,21 @@ class Merge:
                 out.conflicts.append(path)
 
     def _leave_out(self, out: Outcome, brought: set[str], gone: set[str]) -> None:
-        """Leave out what the template adds to a folder that was deleted."""
+        """Leave out files that the template adds to folders deleted by the user."""
         for path in sorted(brought):
             if gone & folders({path}) and (self.folder / path).exists():
                 (self.folder / path).unlink()
                 out.left_out.append(path)
 
     def _keep_revisions(self, out: Outcome, ours: str) -> None:
-        """Keep revisions that the template no longer has: databases may be at them."""
+        """Keep revisions that the template no longer renders: databases may be at them."""
         for path in sorted(self._names(ours)):
             if path.startswith(REVISIONS) and not (self.folder / path).exists():
                 self._git("checkout", ours, "--", path)
                 out.revisions.append(path)
 
     def _renamed(self, before: str, theirs: str, mine: str) -> dict[str, str]:
-        """Return the new names of files that the template renamed, where those names are free."""
+        """Return the new name of each file that the template renamed, if that name is free."""
         compared = ["diff", "--find-renames", "--diff-filter=R", "--name-status", "-z"]
         words = self._git(*compared, before, theirs).split("\0")
         names = self._names(mine)
@@ -144,7 +144,7 @@ class Merge:
         return {path.removeprefix(f"{tree}:") for path in found if path}
 
     def _remark(self, tree: str, marked: set[str]) -> str:
-        """Replace the former marker in files of a tree."""
+        """Replace the former marker in files of a tree; return the new tree."""
         self._git("read-tree", tree)
         for path in sorted(marked & self._containing(FORMER_MARKER, tree)):
             self._git("checkout-index", "--force", "--", path)
@@ -155,20 +155,20 @@ class Merge:
         return self._git("write-tree")
 
     def _tree(self, folder: Path) -> str:
-        """Store a folder."""
+        """Store a folder as a Git tree; return its hash."""
         self._git("read-tree", "--empty")
         self._git(f"--work-tree={folder}", "add", "--all", "--force", ".", cwd=folder)
         return self._git("write-tree")
 
     def _commit(self, tree: str, *parents: str) -> str:
         before = [word for parent in parents for word in ("-p", parent)]
-        return self._git("commit-tree", "-m", "As it is", *before, tree)
+        return self._git("commit-tree", "-m", "Snapshot", *before, tree)
 
     def _names(self, tree: str) -> set[str]:
         return set(self._git("ls-tree", "-r", "-z", "--name-only", tree).split("\0")) - {""}
 
     def _status(self, before: str, after: str) -> dict[str, str]:
-        """Return how each file differs: A is added, M modified, D deleted, T of another type."""
+        """Return the status of each file: A added, M modified, D deleted, T type changed."""
         compared = ["diff", "--no-renames", "--name-status", "-z", before, after]
         words = self._git(*compared).split("\0")
         return dict(zip(words[1::2], words[::2], strict=False))
@@ -179,19 +179,19 @@ class Merge:
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_CONFIG_NOSYSTEM": "1",
         }
-        somebody = ["-c", "user.name=update", "-c", "user.email=update"]
-        command = ["git", *somebody, *arguments]
+        identity = ["-c", "user.name=update", "-c", "user.email=update"]
+        command = ["git", *identity, *arguments]
         done = run(*command, cwd=cwd or self.folder, check=check, **own)
         return done.stdout.rstrip("\n")
 
 
 def folders(paths: set[str]) -> set[str]:
-    """Return every folder that the paths are in."""
+    """Return every folder above one of the paths."""
     return {str(above) for path in paths for above in Path(path).parents} - {"."}
 
 
 def delete(path: str) -> None:
-    """Delete a file of the service, and the folders that are empty afterwards."""
+    """Delete a file of the service, and the folders that become empty."""
     (ROOT / path).unlink(missing_ok=True)
     for folder in (ROOT / path).parents:
         if folder == ROOT or (folder.exists() and any(folder.iterdir())):

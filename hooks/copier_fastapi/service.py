@@ -1,4 +1,4 @@
-"""The service that the tool works on: the one in whose folder it runs."""
+"""Service in the current folder: its files, its Git repository, and commands run in its folder."""
 
 import os
 import shlex
@@ -7,16 +7,16 @@ from pathlib import Path
 
 ROOT = Path.cwd()
 ANSWERS = ".copier-answers.yml"
-# Variables about another repository, or about the tool's own packages.
+# These variables would point Git or uv to another repository or environment.
 ELSEWHERE = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "VIRTUAL_ENV")
 
 
 class ToolError(Exception):
-    """A command cannot go on; the message says what to do."""
+    """Raised when a command cannot continue; the message says how to fix the cause."""
 
 
 def forget_others() -> None:
-    """Remove from the environment what is not about the service."""
+    """Remove variables that belong to other repositories or environments."""
     for name in ELSEWHERE:
         os.environ.pop(name, None)
 
@@ -24,7 +24,7 @@ def forget_others() -> None:
 def run(
     *command: str, cwd: Path = ROOT, check: bool = True, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end and keep its output; raises ToolError if it must not fail."""
+    """Run a command and capture its output; raises ToolError if `check` and the command fails."""
     try:
         done = subprocess.run(
             command,
@@ -36,7 +36,7 @@ def run(
             check=False,
         )
     except FileNotFoundError:
-        sentence = f"There is no command {command[0]}: install it, then try again."
+        sentence = f"Command not found: {command[0]}. Install the command, then try again."
         raise ToolError(sentence) from None
     if check and done.returncode:
         raise ToolError(f"{shlex.join(command)} failed:\n{done.stdout}{done.stderr}".rstrip())
@@ -44,11 +44,11 @@ def run(
 
 
 def git(*arguments: str, cwd: Path = ROOT, check: bool = True) -> str:
-    """Return what Git prints, without the newline at its end."""
+    """Return the output of a Git command, without the final newline."""
     return run("git", *arguments, cwd=cwd, check=check).stdout.rstrip("\n")
 
 
 def files(folder: Path) -> dict[str, Path]:
-    """Return every file in a folder, by its path from there."""
+    """Return every file in a folder, by its path relative to the folder."""
     found = (path for path in sorted(folder.rglob("*")) if path.is_file() or path.is_symlink())
     return {path.relative_to(folder).as_posix(): path for path in found}

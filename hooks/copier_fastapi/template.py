@@ -1,4 +1,4 @@
-"""The template that a service was made from: its versions, and what each of them renders."""
+"""Template of a service: its source, its versions, and their renders."""
 
 import re
 from collections.abc import Iterator
@@ -18,17 +18,17 @@ _HOSTS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
 
 @dataclass(frozen=True)
 class Template:
-    """A clone of the template, and the version that the service is of."""
+    """Clone of the template, with the version that the service has now."""
 
     clone: Path
     version: str
-    # Where it has moved to, if it has.
+    # The new URL, if the template has moved.
     source: str | None
 
     @classmethod
     @contextmanager
     def of(cls, service: Path, source: str | None = None) -> Iterator["Template"]:
-        """Clone the template of a service, from another source if one is given."""
+        """Clone the template of a service, or `source` if given; raises ToolError."""
         made_of = read_answers(service)
         with TemporaryDirectory() as folder:
             clone = Path(folder) / "template"
@@ -37,20 +37,20 @@ class Template:
             if done.returncode:
                 raise ToolError(
                     f"The template cannot be cloned from {url}:\n{done.stderr.strip()}\n"
-                    "If it has moved, say where to: uv run poe update --source URL"
+                    "If the template has moved, run: uv run poe update --source URL"
                 )
             yield cls(clone, made_of["_commit"], source)
 
     def newest(self) -> str:
-        """Return the newest release; a pre-release has no version of three numbers."""
+        """Return the newest tag of three numbers, which excludes pre-releases; raises ToolError."""
         tags = git("tag", cwd=self.clone).splitlines()
         releases = [tag for tag in tags if re.fullmatch(r"v?\d+\.\d+\.\d+", tag)]
         if not releases:
-            raise ToolError("The template has no release yet.")
+            raise ToolError("The template has no release yet: publish one, then try again.")
         return max(releases, key=lambda tag: [int(part) for part in tag.lstrip("v").split(".")])
 
     def next(self) -> str:
-        """Return the newest release, or the version of the service where that is newer."""
+        """Return the newest release, or the version of the service if that is newer."""
         newest = self.newest()
         compared = ["merge-base", "--is-ancestor", newest, self.version]
         is_newer = run("git", *compared, cwd=self.clone, check=False).returncode == 0
@@ -62,15 +62,15 @@ class Template:
             commit = ["--verify", "--quiet", name + "^{commit}"]
             if git("rev-parse", *commit, cwd=self.clone, check=False):
                 return name
-        sentence = f"The template has no version {version}: its newest is {self.newest()}."
+        sentence = f"The template has no version {version}; the newest is {self.newest()}."
         raise ToolError(sentence)
 
     def text(self, version: str, path: str) -> str:
-        """Return a file of the template itself, or nothing if that version has none."""
+        """Return a file of the template repository; an empty string if the version has none."""
         return git("show", f"{version}:{path}", cwd=self.clone, check=False)
 
     def render(self, version: str, answers: Path, folder: Path, *changes: str) -> dict[str, Path]:
-        """Render a version with the answers of a service, and changes to them: `name=value`."""
+        """Render a version with a service's answers, changed by `name=value`; return its files."""
         self.find(version)
         folder.mkdir()
         own = folder / ANSWERS
@@ -94,22 +94,22 @@ class Template:
 
 
 def read_answers(service: Path) -> dict[str, str]:
-    """Return which template a service was made from, and which version of it."""
+    """Return source and version of a service's template; raises ToolError."""
     answers = service / ANSWERS
     if not answers.exists():
-        raise ToolError(f"There is no {ANSWERS}: without it, the template is not known.")
+        raise ToolError(f"{ANSWERS}, which names the template, is missing: restore it from Git.")
     found = _MADE_OF.findall(answers.read_text("utf-8"))
     known = dict(found)
     if len(found) != len(known) or known.keys() != {"_commit", "_src_path"}:
-        raise ToolError(f"{ANSWERS} does not name one template: restore it from Git.")
+        raise ToolError(f"{ANSWERS} does not name one template: restore the file from Git.")
     return known
 
 
 def git_url(source: str, service: Path) -> str:
-    """Return the URL or path that Git takes for a source as Copier writes it."""
+    """Convert a source in Copier's notation to a URL or path for Git."""
     for short, long in _HOSTS.items():
         source = re.sub(f"^{short}", long, source)
     source = source.removeprefix("git+")
-    # Copier notes a path as it was given, in the folder of the service or in one above.
+    # Copier stores a path as given, relative to the folder of the service or one above.
     paths = [folder / Path(source).expanduser() for folder in (service, *service.parents)]
     return next((str(path) for path in paths if path.exists()), source)

@@ -1,3 +1,3 @@
-"""The service: what it is called and what it is for."""
+"""Name and description of the service."""
 
 # {% include "includes/identity.jinja" %}

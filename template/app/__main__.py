@@ -1,4 +1,4 @@
-"""Serve: `python -m app`."""
+"""Entry point of `python -m app`, which starts the server."""
 
 # {% if server == "gunicorn" %}
 import os
@@ -12,12 +12,12 @@ CONFIG = Path(__file__).parent.parent / "gunicorn.conf.py"
 
 
 def main() -> None:
-    """Become gunicorn, with its settings checked."""
+    """Check the settings, then replace this process with gunicorn."""
     try:
         settings = load_settings()
     except SettingsError as error:
         sys.exit(str(error))
-    # Gunicorn reads it by itself too, and does not take an empty one.
+    # gunicorn reads this variable too, and fails on an empty value.
     os.environ["WEB_CONCURRENCY"] = str(web_processes(settings))
     command = [sys.executable, "-m", "gunicorn", "--config", str(CONFIG)]
     os.execv(sys.executable, command)  # noqa: S606 - our own
@@ -32,7 +32,7 @@ from app.settings import SettingsError, load_settings
 
 
 def main() -> None:
-    """Run one server process on HOST and PORT."""
+    """Run one uvicorn server on HOST and PORT."""
     try:
         settings = load_settings()
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""The API: the router of every domain."""
+"""Router of the API, with the router of every domain."""
 
 from fastapi import APIRouter
 
@@ -7,7 +7,7 @@ from app.core.http.problems import PROBLEMS
 
 
 def api() -> APIRouter:
-    """Find the routers by themselves: a new domain is a new folder."""
+    """Include the router of every package in app/domains; a new domain needs no entry here."""
     router = APIRouter(responses=PROBLEMS)
     for module in domains.modules("router"):
         router.include_router(module.router)

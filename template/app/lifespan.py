@@ -1,4 +1,4 @@
-"""The resources that the process holds open while it serves."""
+"""Resources that each server process opens at start-up and closes at shutdown."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +16,7 @@ from app.core.resources import Resource
 from app.core.serving.watchdog import watching
 from app.core.startup import open_resources
 
-# Opened in this order, closed in reverse.
+# Resources are opened in this order and closed in reverse.
 RESOURCES: tuple[type[Resource], ...] = (
     Database,
     # {% if redis_cache %}
@@ -31,7 +31,7 @@ RESOURCES: tuple[type[Resource], ...] = (
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open the resources, serve, close them; one failing close does not hide the next."""
+    """Open the resources, serve, then close every resource, even if closing another fails."""
     settings = app.state.settings
     async with AsyncExitStack() as stack:
         stack.enter_context(watching(settings.event_loop_blocked_seconds))

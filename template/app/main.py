@@ -1,4 +1,4 @@
-"""The composition root: everything meets here, and nothing imports it."""
+"""Application factory: connects settings, routes, middleware and components."""
 
 from fastapi import FastAPI
 
@@ -22,7 +22,7 @@ from app.settings import Settings, load_settings
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Build the service from its settings, by default those of the environment."""
+    """Build the application from the settings, or else from those of the environment."""
     settings = settings or load_settings()
     configure_logging(settings)
     app = ProblemAPI(
@@ -32,11 +32,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url="/openapi.json" if settings.show_docs else None,
         redoc_url=None,
         generate_unique_id_function=lambda route: "_".join([*map(str, route.tags), route.name]),
-        # A redirect would be built from the request's Host header.
+        # The URL of a redirect would use the request's Host header, which a client can forge.
         redirect_slashes=False,
     )
     app.state.settings = settings
-    # What a server says that is about to stop: no more requests, and no more on this connection.
+    # core/serving/server.py sets both during shutdown.
     app.state.ready = True
     app.state.draining = False
     app.state.components = {
@@ -57,11 +57,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
-    """Add from the inside out: what is added last sees a request first."""
+    """Add the middleware from the inside out: the last one added sees a request first."""
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
     # Add yours below.
     app.add_middleware(ErrorMiddleware)
-    # Around all that answers, so that errors carry its headers too.
+    # CORS surrounds the error middleware, so that browsers can read error responses too.
     app.add_middleware(
         CorsMiddleware,
         allow_origins=settings.cors_origins,

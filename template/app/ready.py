@@ -1,4 +1,4 @@
-"""The image's health check: ask the service in this container whether it is ready."""
+"""Health check of the image: the readiness of the service in this container."""
 
 import os
 import sys
@@ -7,14 +7,14 @@ from http.client import HTTPConnection, HTTPException
 
 
 def main() -> str | None:
-    """What keeps it from being ready, or nothing."""
+    """Return why the service is not ready, or None if it is ready."""
     connection = HTTPConnection("127.0.0.1", int(os.environ.get("PORT", "8000")), timeout=4)
     try:
         connection.request("GET", "/readyz")
         response = connection.getresponse()
         answer = response.read().decode()
     except (HTTPException, OSError) as error:
-        return f"It does not answer: {error!r}"
+        return f"The service does not answer: {error!r}"
     return None if response.status == HTTPStatus.OK else answer
 
 

@@ -1,4 +1,4 @@
-"""Every setting of the service, read from the environment and from `.env`."""
+"""Settings of the service, read from the environment and from `.env`."""
 
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -21,7 +21,7 @@ from app.settings_parts.serving import ServingSettings
 
 
 class SettingsError(Exception):
-    """The service cannot start as it is configured; the message says what to change."""
+    """Raised for missing or invalid settings; the message names each and the fix."""
 
 
 class Settings(
@@ -39,22 +39,22 @@ class Settings(
     JobSettings,
     # {% endif %}
 ):
-    """What `.env.example` documents, checked once, at start."""
+    """All settings, documented in `.env.example` and validated once, at start-up."""
 
     # Add yours below.
 
 
 def load_settings() -> Settings:
-    """Read the settings; raises SettingsError with a sentence for each that is wrong."""
+    """Read the settings; raises SettingsError with a sentence for each invalid one."""
     given = {**EnvSettingsSource(Settings).env_vars, **DotEnvSettingsSource(Settings).env_vars}
     if old := [name for name in RENAMED if name.lower() in given]:
         raise SettingsError("; ".join(f"{name} is now {RENAMED[name]}: rename it" for name in old))
     try:
         return Settings()
     except ValidationError as error:
-        # Not the original: it prints what it was given, secrets included.
+        # Pydantic's own message would print the invalid values, secrets included.
         wrong = [each for each in error.errors() if each["type"] != "default_factory_not_called"]
-        # A setting that takes a word or a number has an error for each: the number's is the last.
+        # A setting of a word or a number has two errors: keep the last, which is the number's.
         last = {each["loc"][:1] or each["msg"]: each for each in wrong}
         raise SettingsError("; ".join(map(_sentence, last.values()))) from None
 
@@ -65,5 +65,5 @@ def _sentence(error: ErrorDetails) -> str:
         return message
     name = str(error["loc"][0]).upper()
     if error["type"] == "missing":
-        return f"{name} is not set: .env.example shows its form"
+        return f"{name} is not set: .env.example shows an example"
     return f"{name} is not valid: {message[:1].lower()}{message[1:]}"

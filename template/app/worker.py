@@ -1,7 +1,7 @@
-"""Celery's entry: what a worker does when it is woken.
+"""Celery entry point: the application and the tasks of its workers.
 
-celery --app app.worker worker    do jobs (`poe worker`)
-celery --app app.worker beat      have the sweep done, again and again (`poe beat`)
+celery --app app.worker worker    run jobs (`poe worker`)
+celery --app app.worker beat      schedule the periodic sweep (`poe beat`)
 """
 
 import logging
@@ -27,26 +27,26 @@ from app.core.jobs.worker import Worker
 from app.core.logging import configure_logging
 from app.settings import load_settings
 
-# Touched whenever this worker has told the broker that it lives, or beat has had the queue swept:
-# what runs them can see that they go on.
+# The worker touches this file at each heartbeat, and beat at each sweep: a container's health check
+# can see that the process is alive.
 ALIVE = Path(gettempdir()) / "celery-alive"
 
 settings = load_settings()
 celery = build_celery(settings)
 worker = Worker(settings)
-# Importing them makes them known to the worker.
+# Importing these modules registers their tasks with the worker.
 list(domains.modules("tasks"))
 
 
 @celery.task(name=RUN)
 def run() -> None:
-    """Do one job, if there is one."""
+    """Run one job, if one is queued."""
     worker.run_next()
 
 
 @celery.task(name=SWEEP)
 def sweep() -> None:
-    """Find jobs whose worker died, and have a message for each job that waits."""
+    """Requeue the jobs of dead workers, and send messages for queued jobs that have none."""
     missing = worker.sweep() - _messages()
     for _ in range(missing):
         run.delay()
@@ -62,15 +62,15 @@ def _messages() -> int:
 @setup_logging.connect
 def _setup_logging(**_: Any) -> None:
     configure_logging(settings)
-    # Several lines for each message: a job has two of its own.
+    # These loggers write several lines for each message; a job already has two of its own.
     for name in ("app.trace", "beat", "worker.request", "worker.strategy"):
         logging.getLogger(f"celery.{name}").setLevel(logging.WARNING)
 
 
 @heartbeat_sent.connect
 @after_task_publish.connect(sender=SWEEP)
-def _say_alive(**_: Any) -> None:
-    # Somebody else's worker may have made the file.
+def _touch_alive_file(**_: Any) -> None:
+    # The file may belong to another user.
     with suppress(OSError):
         ALIVE.touch()
 
@@ -82,7 +82,7 @@ def _begin(**_: Any) -> None:
 
 @worker_shutting_down.connect
 def _stop_in_time(**_: Any) -> None:
-    """Wait for what runs, but not for ever: it is handed back when its process is told to end."""
+    """Limit the wait for running jobs: SIGQUIT makes their processes release them."""
     worker.stopping.value = True
     timer = Timer(settings.worker_stop_seconds, os.kill, [os.getpid(), signal.SIGQUIT])
     timer.daemon = True

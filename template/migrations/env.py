@@ -1,4 +1,4 @@
-"""Alembic's entry: the models of every domain, found by themselves, on the service's own engine."""
+"""Alembic environment: migrations for the models of every domain."""
 
 from typing import Any, Literal
 
@@ -16,27 +16,27 @@ from app.core.database.models import Base
 from app.core.logging import configure_logging
 from app.settings import SettingsError, load_settings
 
-# Importing them adds their tables to the metadata.
+# Importing the models adds their tables to the metadata.
 list(domains.modules("models"))
 
 
 def render_item(kind: str, item: Any, _context: object) -> str | Literal[False]:
-    """Write a type of ours into a revision as the database's own, which needs no import."""
+    """Render a type of app.core as SQLAlchemy's own, so that revisions do not import the app."""
     if kind == "type" and isinstance(item, TypeDecorator):
         return f"sa.{item.impl!r}"
     return False
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the database to the revision that was asked for."""
+    """Migrate the database to the requested revision."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         render_item=render_item,
 # {% if database == "sqlite" %}
-        # SQLite cannot alter most of a table: Alembic copies it instead.
+        # SQLite cannot alter most of a table, so Alembic copies the table.
         render_as_batch=True,
-        # It can undo what it did to tables, whatever Alembic presumes: all revisions, or none.
+        # SQLite can roll DDL back, which Alembic does not assume: all revisions apply, or none.
         transactional_ddl=True,
 # {% endif %}
     )
@@ -52,5 +52,5 @@ try:
     configure_logging(settings)
     run_migrations(settings, migrate)
 except (OperationalError, SettingsError) as error:
-    # A sentence, not a traceback.
+    # Alembic prints a CommandError without a traceback.
     raise CommandError(str(error)) from error

@@ -1,1 +1,1 @@
-"""What developers run: the service with its servers, and commands beside them."""
+"""Commands for development, and the local servers that the service needs."""

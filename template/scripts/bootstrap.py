@@ -1,4 +1,4 @@
-"""Make a fresh checkout ready to work in: `uv run poe setup`, which has installed the packages."""
+"""Set-up of a fresh checkout: `uv run poe setup`, which has installed the packages before."""
 
 import re
 import secrets
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:
-    """Do every step that is not done yet; gives the exit code: 0 if all of them are."""
+    """Run every step that is not done yet; return the exit code, 1 if a step failed."""
     failed = False
     for step in (repository, settings, hooks, database):
         try:
@@ -18,29 +18,29 @@ def main() -> int:
         except (OSError, subprocess.CalledProcessError) as error:
             failed = True
             print(f"! {error}\n{getattr(error, 'output', '')}".rstrip(), flush=True)
-    print("\nNow: uv run poe dev" if not failed else "\nFix what is marked with !, and try again.")
+    print("\nNow: uv run poe dev" if not failed else "\nFix the steps with a !, then try again.")
     return int(failed)
 
 
 def repository() -> str:
-    """Begin a Git repository: without one, nothing can be updated."""
+    """Create a Git repository, which updates need."""
     if any((folder / ".git").exists() for folder in (ROOT, *ROOT.parents)):
-        return "Git: there is a repository"
+        return "Git: the repository exists"
     run("git", "init", "--quiet")
-    return "Git: began a repository; commit what is here"
+    return "Git: created a repository; commit the files"
 
 
 def settings() -> str:
-    """Write `.env`, with secrets that are nobody else's."""
+    """Write `.env` with random secrets."""
     file = ROOT / ".env"
     made = not file.exists()
     if made:
         file.touch(mode=0o600)
         file.write_text((ROOT / ".env.example").read_text())
     text = file.read_text()
-    # Those that others of its files insist on.
-    insisted = (re.findall(r"\$\{(\w+):\?", path.read_text()) for path in ROOT.glob("*.yaml"))
-    names = sorted({"SECRET_KEY"}.union(*insisted))
+    # YAML files require variables as ${NAME:?message}.
+    required = (re.findall(r"\$\{(\w+):\?", path.read_text()) for path in ROOT.glob("*.yaml"))
+    names = sorted({"SECRET_KEY"}.union(*required))
     missing = [name for name in names if not re.search(rf"^{name}=.", text, re.MULTILINE)]
     for name in missing:
         line = f"{name}={secrets.token_hex(32)}"
@@ -48,29 +48,29 @@ def settings() -> str:
         if not found:
             text = f"{text.rstrip()}\n{line}\n"
     file.write_text(text)
-    written = f"a fresh {' and '.join(missing)}" if missing else "its secrets are there"
-    return f".env: {'made, ' if made else ''}{written}"
+    written = f"a new {' and '.join(missing)}" if missing else "all secrets are set"
+    return f".env: {'created, ' if made else ''}{written}"
 
 
 def hooks() -> str:
-    """Have each commit checked."""
+    """Install the pre-commit hook."""
     if run("git", "rev-parse", "--show-prefix"):
-        return "Commits: pre-commit reads its configuration at the repository's root alone"
+        return "Commits: not checked, as pre-commit reads its configuration only at the root"
     hook = ROOT / run("git", "rev-parse", "--git-path", "hooks/pre-commit")
     if hook.exists() and "pre-commit" in hook.read_text():
-        return "Commits: they are checked"
+        return "Commits: checked by pre-commit"
     run("uv", "run", "pre-commit", "install")
-    return "Commits: each will be checked"
+    return "Commits: pre-commit will check each"
 
 
 def database() -> str:
-    """Bring the database to the newest revision."""
+    """Migrate the database to the newest revision."""
     run("uv", "run", "poe", "migrate")
-    return "Database: at its newest revision"
+    return "Database: at the newest revision"
 
 
 def run(*command: str) -> str:
-    """Run a command to its end, and return what it printed."""
+    """Run a command; return its output."""
     return subprocess.check_output(command, cwd=ROOT, stderr=subprocess.STDOUT, text=True).strip()
 
 

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""Show the connections that the service may take from its database: `poe budget`."""
+"""Table of the database connections that the service may take: `poe budget`."""
 
 # {% call unasync() %}
 # {% if sqlalchemy == "async" %}
@@ -16,7 +16,7 @@ from app.settings import SettingsError, load_settings
 
 
 async def main() -> str | None:
-    """Print what each kind of process may take; return a sentence if it does not fit."""
+    """Print the connections of each kind of process; return an error if they are too many."""
     try:
         settings = within_budget(load_settings(), RESOURCES)
         database = Database(settings)
@@ -28,13 +28,13 @@ async def main() -> str | None:
     shares = connection_shares(settings, RESOURCES)
     for share in shares:
         print(f"{share.total:>6}  {share}")
-    print(f"{sum(share.total for share in shares):>6}  in all")
+    print(f"{sum(share.total for share in shares):>6}  in total")
     if settings.database_pgbouncer:
-        print("        PgBouncer does not say how many it grants")
+        print("        the limit of PgBouncer is not known here")
         return None
-    print(f"{limit:>6}  granted by the database")
+    print(f"{limit:>6}  allowed by the database")
     sentence = budget_error(shares, limit)
-    return f"It does not fit: {sentence}." if sentence else None
+    return f"Too many connections: {sentence}." if sentence else None
 
 
 # {% if sqlalchemy == "sync" %}

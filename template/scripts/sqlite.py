@@ -1,4 +1,4 @@
-"""The SQLite database that development and tests use."""
+"""SQLite database for development and tests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,6 @@ from pathlib import Path
 
 @contextmanager
 def sqlite(folder: Path) -> Iterator[str]:
-    """Keep a SQLite database in `folder`; gives its URL."""
+    """Create the folder of a SQLite database; yields its URL."""
     folder.mkdir(parents=True, exist_ok=True)
     yield f"sqlite:///{folder.resolve() / 'app.db'}"

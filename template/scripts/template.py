@@ -1,4 +1,4 @@
-"""Run the tool of the template that this service was made from: `poe update`, `poe doctor`."""
+"""Launcher of the template's tool: `poe update`, `poe doctor`, `poe delete-example`."""
 
 import os
 import re
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(arguments: list[str]) -> None:
-    """Become the tool, in its newest release; `--source URL` is for a template that has moved."""
+    """Replace this process with the tool's newest release; `--source URL` if the template moved."""
     answers = (ROOT / ".copier-answers.yml").read_text("utf-8")
     given = re.findall(r"--source[= ](\S+)", " ".join(arguments))
     url = git_url((given or re.findall(r"^_src_path: '?([^'\n]+)", answers, re.MULTILINE))[0])
@@ -19,21 +19,21 @@ def main(arguments: list[str]) -> None:
     releases = re.findall(r"refs/tags/(v?(\d+)\.(\d+)\.(\d+))$", listed.stdout, re.MULTILINE)
     if not releases:
         reason = listed.stderr.strip() or "There is no release."
-        sys.exit(f"{reason}\nIs the template not at {url}? Add --source URL, if it has moved.")
+        sys.exit(f"{reason}\nLooked for the template at {url}. Add --source URL, if it has moved.")
     newest = max(releases, key=lambda release: tuple(map(int, release[1:])))[0]
     tool = ["uvx", "--from", f"git+{url}@{newest}", "copier-fastapi", *arguments]
     os.execvp("uvx", tool)  # noqa: S606 - our own
 
 
 def git_url(source: str) -> str:
-    """Return the URL of a source as Copier writes it, in the form that uv and Git both take."""
+    """Return the URL, for both uv and Git, of a source as Copier records it."""
     source = re.sub("^gh:", "https://github.com/", source.removeprefix("git+"))
     source = re.sub("^gl:", "https://gitlab.com/", source)
     if there := re.fullmatch(r"([\w.-]+@[\w.-]+):(.+)", source):
         return f"ssh://{there[1]}/{there[2]}"
     if "://" in source:
         return source
-    # Copier notes a path as it was given, in the folder of the service or in one above.
+    # Copier records a path as given, relative to the folder of the service or to one above.
     paths = [folder / Path(source).expanduser() for folder in (ROOT, *ROOT.parents)]
     return next((path for path in paths if path.exists()), paths[0]).resolve().as_uri()
 

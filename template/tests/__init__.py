@@ -1,1 +1,1 @@
-"""The tests mirror app/: what a client sees, the rules, the queries; live/ runs processes."""
+"""Tests in the same folders as app/, and in live/ tests that start the service as a process."""

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""People who use the service."""
+"""Accounts of test users."""
 
 # {% call unasync() %}
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ PASSWORD = "correct horse battery staple"
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody with an account, and what signs their requests."""
+    """User account, with the headers that authenticate its requests."""
 
     id: str
     email: str
@@ -21,7 +21,7 @@ class Account:
 
 
 async def sign_up(client: Client, name: str) -> Account:
-    """Sign up and in, with an address that nobody has."""
+    """Sign up with a new e-mail and sign in; return the account."""
     email = f"{name.lower()}-{uuid4().hex}@example.com"
     form = {"email": email, "name": name, "password": PASSWORD}
     created = await client.post("/api/v1/users", json=form)

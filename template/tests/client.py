@@ -1,4 +1,4 @@
-"""A client of the application in this process."""
+"""HTTP client of an application that runs in this process."""
 
 # {% if sqlalchemy == "async" %}
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +13,7 @@ Client = AsyncClient
 
 @asynccontextmanager
 async def serve(app: FastAPI) -> AsyncIterator[Client]:
-    """The application with its lifespan, and a client of it; what blocks the event loop fails."""
+    """Serve the application and return its client; calls that block the event loop fail."""
     with blocking_calls_fail():
         async with (
             app.router.lifespan_context(app),
@@ -24,9 +24,9 @@ async def serve(app: FastAPI) -> AsyncIterator[Client]:
 
 @contextmanager
 def blocking_calls_fail() -> Iterator[None]:
-    """Fail whatever blocks the event loop."""
+    """Raise BlockingError in calls that block the event loop."""
     with blockbuster_ctx() as blocker:
-        # Drivers look for files when they connect, and OpenAPI reads a version: once, and small.
+        # Drivers look up files on connecting, and OpenAPI reads the version once: both are short.
         for harmless in ("os.stat", "os.path.abspath", "os.getcwd"):
             blocker.functions[harmless].deactivate()
         metadata = "importlib/metadata/__init__.py"
@@ -44,7 +44,7 @@ Client = TestClient
 
 @contextmanager
 def serve(app: FastAPI) -> Iterator[Client]:
-    """The application with its lifespan, and a client of it."""
+    """Serve the application, with its lifespan, and return its client."""
     with Client(app, base_url="http://test") as client:
         yield client
 # {% endif %}

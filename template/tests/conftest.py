@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""Fixtures that every test may use, and the servers behind them."""
+"""Fixtures for all tests, and the start of the servers that tests need."""
 
 # {% call unasync() %}
 import os
@@ -19,7 +19,7 @@ from tests.settings import make_settings
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Start the servers before the processes that run tests, which inherit the environment."""
+    """Start the servers before the workers of pytest-xdist, which inherit the environment."""
     config = session.config
     if not config.option.collectonly and not hasattr(config, "workerinput"):
         stack = ExitStack()
@@ -28,59 +28,59 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the task that runs the tests which this one leaves out."""
+    """Print the command for the tests that were left out."""
     config = terminalreporter.config
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return
     if config.getini("testpaths") == ["tests/live"]:
-        terminalreporter.line("Not run here: the other tests, which `poe test` runs.")
+        terminalreporter.line("Not run here: the other tests. Run `poe test`.")
     elif "tests/live" in (config.option.ignore or []):
-        terminalreporter.line("Not run here: tests/live, which `poe test-live` runs.")
+        terminalreporter.line("Not run here: tests/live. Run `poe test-live`.")
 
 
 @pytest.fixture(scope="session")
 def server() -> str:
-    """URL of the server that has the tests' databases."""
+    """Return the URL of the server for the tests' databases."""
     return os.environ["DATABASE_URL"]
 
 
 @pytest.fixture(scope="session")
 def database_url(server: str) -> Iterator[str]:
-    """URL of a database whose tests are rolled back: it is empty for each test."""
+    """Return the URL of a database that is empty for each test, as every test is rolled back."""
     with databases.database(server) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def lasting_url(server: str) -> Iterator[str]:
-    """URL of a database whose tests commit: each finds the rows of those before it."""
+    """Return the URL of a database whose tests commit: each finds rows of earlier tests."""
     with databases.database(server) as url:
         yield url
 
 
 @pytest.fixture
 def settings(database_url: str, request: pytest.FixtureRequest) -> Settings:
-    """Settings of the application under test; parametrize this fixture to change some."""
+    """Return the application's settings; parametrize this fixture to change some."""
     return make_settings(database_url, **getattr(request, "param", {}))
 
 
 @pytest.fixture
 def app(settings: Settings) -> FastAPI:
-    """Application of this test alone, which may add routes."""
+    """Return an application for this test alone, which may add routes."""
     return create_app(settings)
 
 # {% if sqlalchemy == "async" %}
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """Event loop that the service runs on."""
+    """Return the name of the event loop that the service runs on."""
     return "asyncio"
 
 # {% endif %}
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[Client]:
-    """Client of the application, in one transaction that is rolled back."""
+    """Return a client whose requests share one transaction, which is rolled back."""
     async with serve(app) as client:
         database = app.state.components[Database]
         async with database.engine.connect() as connection:
@@ -94,7 +94,7 @@ async def client(app: FastAPI) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def lasting_client(lasting_url: str) -> AsyncIterator[Client]:
-    """Client whose requests commit."""
+    """Return a client whose requests commit."""
     async with serve(create_app(make_settings(lasting_url))) as client:
         yield client
 

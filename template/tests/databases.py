@@ -1,4 +1,4 @@
-"""Databases for tests alone, never the developer's."""
+"""Databases for tests alone, apart from the developer's."""
 
 # {% if database == "postgresql" %}
 # {% if sqlalchemy == "async" %}
@@ -28,13 +28,13 @@ NOWHERE = "postgresql://127.0.0.1:1/nowhere"
 
 
 def server(folder: Path) -> AbstractContextManager[str]:
-    """Run a private PostgreSQL that need not survive a crash of the machine."""
+    """Start a private PostgreSQL whose data may be lost if the machine crashes."""
     return postgres(folder, durable=False)
 
 
 @contextmanager
 def database(server: str) -> Iterator[str]:
-    """Create and migrate a database on the server; drop it afterwards."""
+    """Create and migrate a database, return its URL, and drop the database at the end."""
     name = f"test_{uuid4().hex}"
     _execute(server, f"CREATE DATABASE {name}")
     try:
@@ -82,7 +82,7 @@ server = sqlite
 
 @contextmanager
 def database(server: str) -> Iterator[str]:
-    """Create and migrate a database, in a folder of its own beside that of the server's URL."""
+    """Create and migrate a database in a new folder beside the server's file; return its URL."""
     with TemporaryDirectory(dir=Path(make_url(server).database or "").parent) as folder:
         url = f"sqlite:///{folder}/test.db"
         migrate(url, "head")
@@ -91,7 +91,7 @@ def database(server: str) -> Iterator[str]:
 
 
 def migrate(url: str, revision: str, *folders: Path) -> None:
-    """Migrate to `head`, `base` or a revision, of those of the service and in the folders."""
+    """Migrate to `head`, `base` or a revision, from the service's or from these folders."""
     with _alembic(url) as config:
         locations = [ROOT / "migrations" / "versions", *folders]
         config.set_main_option("version_locations", os.pathsep.join(map(str, locations)))
@@ -100,7 +100,7 @@ def migrate(url: str, revision: str, *folders: Path) -> None:
 
 
 def revision(url: str) -> str:
-    """Return the revision that the database is at; empty before the first."""
+    """Return the current revision of the database; empty before the first migration."""
     with _alembic(url) as config, StringIO() as printed:
         config.stdout = printed
         command.current(config)
@@ -108,7 +108,7 @@ def revision(url: str) -> str:
 
 
 def check(url: str) -> None:
-    """Raise an error if the migrations lack a change of the models."""
+    """Raise an error if the models have a change that no migration makes."""
     with _alembic(url) as config:
         command.check(config)
 

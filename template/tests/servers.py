@@ -1,4 +1,4 @@
-"""Servers of the tests: those that settings name, and private ones for the rest."""
+"""Servers for the tests: the ones named by settings, and private ones for the rest."""
 
 import os
 from collections.abc import Iterator
@@ -22,10 +22,10 @@ NOWHERE = "redis://127.0.0.1:1/0"
 
 
 def urls() -> dict[str, str]:
-    """Return the URLs of the servers beside the database, by the names of their fields."""
+    """Return the settings that name the servers other than the database."""
     return {
         # {% if redis_cache %}
-        # Tests that run at once share a server.
+        # Concurrent tests share a server, so each application needs its own keys.
         "cache_prefix": f"test-{uuid4().hex}",
         # {% endif %}
         **{
@@ -39,13 +39,13 @@ def urls() -> dict[str, str]:
 
 @contextmanager
 def environment() -> Iterator[None]:
-    """Start the servers that no setting names, and put the URLs of all into the environment.
+    """Start each server that no setting names, and set the URLs of all in the environment.
 
-    The other settings in the environment are removed: they are for another service.
+    Remove all other settings from the environment: they belong to another service.
     """
     urls = {name: url for name, url in dev.given_settings().items() if name in STARTED}
     # {% if database == "sqlite" %}
-    urls.pop("DATABASE_URL", None)  # A file that is set holds data of the developer.
+    urls.pop("DATABASE_URL", None)  # The configured file holds the developer's data.
     # {% endif %}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
@@ -53,14 +53,14 @@ def environment() -> Iterator[None]:
             try:
                 urls[name] = stack.enter_context(STARTED[name](folder / name.lower()))
             except (OSError, RuntimeError) as error:
-                message = f"{name} is not set, and no private server starts for it: {error}"
+                message = f"No server started for {name}: {error}. Set {name} to a running one."
                 raise pytest.UsageError(message) from error
         stack.enter_context(mock.patch.dict(os.environ))
         for name in Settings.model_fields:
             os.environ.pop(name.upper(), None)
         os.environ.update(urls)
         # {% if cpu_jobs == "process_pool" %}
-        # Jobs wait, except in tests that run them.
+        # Jobs stay queued, except in tests that set the size of their pool.
         os.environ["PROCESS_POOL_SIZE"] = "0"
         # {% endif %}
         yield

@@ -7,7 +7,7 @@ from app.settings import Settings
 from tests import servers
 # {% endif %}
 
-# A busy machine must not fail a test. A test about one of these limits sets a lower one.
+# A busy machine must not fail a test. Tests about one of these limits set a lower value.
 PATIENCE = {
     # {% if database == "postgresql" %}
     "DATABASE_CONNECT_TIMEOUT_SECONDS": "45",
@@ -26,10 +26,10 @@ PATIENCE = {
 
 
 def make_settings(url: str, **values: Any) -> Settings:
-    """Return settings for this database, with which hashing a password takes a millisecond."""
+    """Return settings for this database; hashing a password then takes a millisecond."""
     values = {
         "environment": "development",
-        # The output of a test that fails shows problems only, not each of its requests.
+        # The output of a failing test shows warnings and errors, not each request.
         "log_level": "warning",
         "password_hash_memory_kib": 32,
         **{name.lower(): seconds for name, seconds in PATIENCE.items()},

@@ -1,4 +1,4 @@
-"""Nothing blocks the event loop, and the guard against it bites."""
+"""Blocking of the event loop: detected in tests, and absent while a password is hashed."""
 
 import time
 
@@ -12,7 +12,7 @@ from app.settings import Settings
 from tests.client import Client
 
 
-async def test_a_route_that_blocks_fails(app: FastAPI, client: Client) -> None:
+async def test_a_route_that_blocks_the_event_loop_fails(app: FastAPI, client: Client) -> None:
     @app.get("/stuck")
     async def stuck() -> None:
         with pytest.raises(BlockingError):
@@ -23,7 +23,7 @@ async def test_a_route_that_blocks_fails(app: FastAPI, client: Client) -> None:
     assert response.status_code == 500
 
 
-async def test_the_loop_goes_on_while_a_password_is_hashed(settings: Settings) -> None:
+async def test_hashing_a_password_does_not_block_the_event_loop(settings: Settings) -> None:
     costly = settings.model_copy(update={"password_hash_memory_kib": 65_536})
     passwords = Passwords(costly)
 
@@ -42,7 +42,7 @@ async def test_the_loop_goes_on_while_a_password_is_hashed(settings: Settings) -
             group.cancel_scope.cancel()
         return ticks
 
-    # A loop that waits for the hash ticks twice at most. A busy machine may stop a free one too.
+    # A blocked loop ticks twice at most. A busy machine may delay a free loop too: hence 5 tries.
     for _ in range(5):
         if (ticks := await ticks_while_hashing()) > 5:
             break

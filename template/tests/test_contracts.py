@@ -1,4 +1,4 @@
-"""What holds for the code as a whole."""
+"""Contracts of the whole API: authentication, and the OpenAPI document."""
 
 import json
 import re
@@ -14,7 +14,7 @@ PUBLIC = {
 }
 
 
-def test_every_other_operation_is_for_signed_in_callers(app: FastAPI) -> None:
+def test_all_operations_except_public_ones_require_sign_in(app: FastAPI) -> None:
     operations = {
         (method, path): operation
         for path, methods in app.openapi()["paths"].items()
@@ -24,7 +24,7 @@ def test_every_other_operation_is_for_signed_in_callers(app: FastAPI) -> None:
     assert public == PUBLIC & operations.keys()
 
 
-def test_the_document_refers_to_nothing_that_is_missing(app: FastAPI) -> None:
+def test_openapi_defines_every_referenced_schema(app: FastAPI) -> None:
     document = app.openapi()
     named = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
     assert "Problem" in named or "/api/" not in json.dumps(document)

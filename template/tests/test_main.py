@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""What surrounds every route: errors, headers, limits."""
+"""Errors, headers and limits that apply to every route."""
 
 # {% call unasync() %}
 from typing import Any
@@ -25,7 +25,7 @@ def assert_problem(response: Any, status: int) -> None:
 
 @pytest.fixture(autouse=True)
 def failing_routes(app: FastAPI) -> None:
-    """Routes that fail."""
+    """Add routes that fail."""
 
     @app.get("/broken")
     async def broken() -> None:
@@ -36,7 +36,7 @@ def failing_routes(app: FastAPI) -> None:
         raise HTTPException(418, headers={"X-Tea": "green"})
 
 
-async def test_every_error_is_a_problem(client: Client, ann: Account) -> None:
+async def test_every_error_has_problem_details(client: Client, ann: Account) -> None:
     assert_problem(await client.get("/nowhere"), 404)
     assert_problem(await client.get("/api/v1/users/me"), 401)
     assert_problem(await client.get("/api/v1/users/x", headers=ann.headers), 422)
@@ -44,7 +44,7 @@ async def test_every_error_is_a_problem(client: Client, ann: Account) -> None:
     assert_problem(await client.post("/api/v1/users", content="{", headers=JSON), 400)
 
 
-async def test_the_headers_of_an_error_are_kept(client: Client) -> None:
+async def test_error_responses_keep_their_headers(client: Client) -> None:
     refused = await client.get("/refused")
     wrong_method = await client.put("/livez")
     assert_problem(refused, 418)
@@ -53,13 +53,13 @@ async def test_the_headers_of_an_error_are_kept(client: Client) -> None:
     assert wrong_method.headers["Allow"] == "GET"
 
 
-async def test_no_trace_leaves_the_service(client: Client) -> None:
+async def test_an_internal_error_reveals_no_traceback(client: Client) -> None:
     response = await client.get("/broken")
     assert_problem(response, 500)
     assert "secret" not in response.text
 
 
-async def test_what_was_sent_is_not_sent_back(client: Client) -> None:
+async def test_validation_errors_do_not_repeat_the_input(client: Client) -> None:
     form = {"email": "no address", "name": "Ann", "password": PASSWORD, "admin": PASSWORD}
     response = await client.post("/api/v1/users", json=form)
     assert_problem(response, 422)
@@ -69,16 +69,16 @@ async def test_what_was_sent_is_not_sent_back(client: Client) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"cors_origins": ORIGIN}], indirect=True)
-async def test_a_front_end_can_read_errors(client: Client) -> None:
+async def test_only_allowed_origins_can_read_responses_and_errors(client: Client) -> None:
     for path in ("/livez", "/broken", "/nowhere", "/refused"):
         response = await client.get(path, headers={"Origin": ORIGIN})
         assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
-    stranger = await client.get("/livez", headers={"Origin": "https://elsewhere.example"})
-    assert "Access-Control-Allow-Origin" not in stranger.headers
+    other_origin = await client.get("/livez", headers={"Origin": "https://elsewhere.example"})
+    assert "Access-Control-Allow-Origin" not in other_origin.headers
 
 
 @pytest.mark.parametrize("settings", [{"cors_origins": ORIGIN}], indirect=True)
-async def test_a_preflight_is_a_request_as_any_other(client: Client) -> None:
+async def test_preflight_requests_succeed_for_allowed_origins_only(client: Client) -> None:
     headers = {"Access-Control-Request-Method": "PATCH"}
     allowed = await client.options("/api/v1/users/me", headers=headers | {"Origin": ORIGIN})
     refused = await client.options("/livez", headers=headers | {"Origin": "https://else.example"})
@@ -103,19 +103,19 @@ async def test_a_well_formed_request_id_is_kept(client: Client, given: str) -> N
 
 
 @pytest.mark.parametrize("given", ["", "short", "x" * 65, "id with blanks", "{${jndi:x}}"])
-async def test_another_request_id_is_replaced(client: Client, given: str) -> None:
+async def test_a_malformed_request_id_is_replaced(client: Client, given: str) -> None:
     response = await client.get("/livez", headers={"X-Request-ID": given})
     assert len(response.headers["X-Request-ID"]) == 32
 
 
 @pytest.mark.parametrize("settings", [{"max_body_bytes": 1_000}], indirect=True)
-async def test_a_body_that_says_it_is_too_large_is_refused(client: Client) -> None:
+async def test_a_content_length_above_the_limit_is_refused(client: Client) -> None:
     assert_problem(await client.post("/api/v1/users", content=b"x" * 1_001), 413)
     assert_problem(await client.post("/nowhere", content=b"x" * 1_001), 413)
 
 
 @pytest.mark.parametrize("settings", [{}, PRODUCTION], indirect=True, ids=["dev", "production"])
-async def test_production_shows_no_documentation(client: Client, app: FastAPI) -> None:
+async def test_production_hides_documentation_and_sends_hsts(client: Client, app: FastAPI) -> None:
     production = app.state.settings.environment == "production"
     for path in ("/docs", "/openapi.json"):
         response = await client.get(path)

@@ -1,4 +1,4 @@
-"""The migrations, on a database of their own."""
+"""Migrations: upgrade, downgrade, and a failure in between."""
 
 from pathlib import Path
 
@@ -16,14 +16,14 @@ def upgrade() -> None:
 """
 
 
-def test_they_go_up_and_down_and_up_to_what_the_models_say(server: str) -> None:
+def test_upgrade_after_downgrade_matches_the_models(server: str) -> None:
     with databases.database(server) as url:
         databases.migrate(url, "base")
         databases.migrate(url, "head")
         databases.check(url)
 
 
-def test_one_that_fails_takes_those_before_it_along(server: str, tmp_path: Path) -> None:
+def test_a_failing_migration_rolls_back_the_previous_ones(server: str, tmp_path: Path) -> None:
     with databases.database(server) as url:
         before = databases.revision(url) or None
         databases.migrate(url, "base")

@@ -1,4 +1,4 @@
-"""A service in production while its processes, its database and its clients misbehave."""
+"""Service in production mode during failures of its processes, database and clients."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ from tests.live import ROOT, SERVE, Proxy, Service, production, running
 
 GUNICORN = (ROOT / "gunicorn.conf.py").exists()
 ME = "/api/v1/users/me"
-REVISION = '''"""Chaos: an index that is built while others use its table."""
+REVISION = '''"""Chaos: an index that is built while clients use the table."""
 
 from time import sleep
 
@@ -50,7 +50,7 @@ def downgrade() -> None:
 
 
 def workers(number: int) -> dict[str, str]:
-    """As many processes, where there can be several."""
+    """Return the setting for this number of workers; only gunicorn has several."""
     return {"WEB_CONCURRENCY": str(number)} if GUNICORN else {}
 
 
@@ -63,14 +63,14 @@ def client(service: Service, **options: Any) -> httpx2.AsyncClient:
 
 @contextmanager
 def started(url: str, **settings: str) -> Iterator[tuple[Service, float]]:
-    """The service, and how many seconds its start took: so much later may be in time here."""
+    """Start the service; also return its start-up seconds, by which tests extend time limits."""
     began = time.monotonic()
     with running(url, **settings) as service:
         yield service, time.monotonic() - began
 
 
 def pids(service: Service) -> list[int]:
-    """The processes of gunicorn that serve."""
+    """Return the process IDs of gunicorn's workers."""
     ps = ["ps", "-o", "pid=", "--ppid", str(service.process.pid)]
     listed = subprocess.run(ps, capture_output=True, text=True, check=True).stdout
     return sorted(map(int, listed.split()))
@@ -81,30 +81,30 @@ def events(service: Service) -> Counter[str]:
 
 
 class Load:
-    """Clients that ask again and again, each on a connection of its own."""
+    """Clients that send requests in a loop, each on its own connection."""
 
     def __init__(self, service: Service, number: int, path: str = ME) -> None:
         self.outcomes: Counter[str] = Counter()
         self.last_bad = 0.0
         self._service, self._number, self._path = service, number, path
         self._headers = service.sign_up()
-        self._over = False
+        self._stopped = False
 
     async def __aenter__(self) -> "Load":
-        self._tasks = [asyncio.create_task(self._ask()) for _ in range(self._number)]
+        self._tasks = [asyncio.create_task(self._send_requests()) for _ in range(self._number)]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._over = True
+        self._stopped = True
         await asyncio.gather(*self._tasks)
 
-    async def _ask(self) -> None:
+    async def _send_requests(self) -> None:
         async with client(self._service, headers=self._headers) as http:
-            while not self._over:
+            while not self._stopped:
                 try:
-                    answer = await http.get(self._path)
-                    outcome = str(answer.status_code)
-                    if outcome == "503" and "Retry-After" not in answer.headers:
+                    response = await http.get(self._path)
+                    outcome = str(response.status_code)
+                    if outcome == "503" and "Retry-After" not in response.headers:
                         outcome = "503 without Retry-After"
                 except httpx2.TransportError as error:
                     outcome = type(error).__name__
@@ -114,7 +114,7 @@ class Load:
                     await asyncio.sleep(0.05)
 
 
-def test_a_stop_under_load_answers_what_was_accepted(lasting_url: str) -> None:
+def test_a_stop_under_load_answers_all_accepted_requests(lasting_url: str) -> None:
     number = 200
 
     limit = 30
@@ -126,24 +126,24 @@ def test_a_stop_under_load_answers_what_was_accepted(lasting_url: str) -> None:
                 requests = [asyncio.create_task(http.get(path)) for _ in range(number)]
                 await asyncio.sleep(2)
                 service.process.terminate()
-                told = time.monotonic()
-                # As a proxy, which sends nothing more when it has noticed that this is not ready.
+                signalled_at = time.monotonic()
+                # A proxy stops sending requests after /readyz has failed; so does this load.
                 await asyncio.sleep(1)
-            statuses = [answer.status_code for answer in await asyncio.gather(*requests)]
-            return statuses, load.outcomes, told
+            statuses = [response.status_code for response in await asyncio.gather(*requests)]
+            return statuses, load.outcomes, signalled_at
 
     settings = {"GRACEFUL_TIMEOUT_SECONDS": str(limit), "SHUTDOWN_DELAY_SECONDS": "8"}
     with running(lasting_url, **workers(2), **settings, THREADPOOL_SIZE="250") as service:
-        answers, others, told = asyncio.run(main(service))
-        assert answers == [200] * number
+        statuses, others, signalled_at = asyncio.run(main(service))
+        assert statuses == [200] * number
         assert others.keys() == {"200"}, others
         assert service.process.wait(60) == 0
-        assert time.monotonic() - told < limit
+        assert time.monotonic() - signalled_at < limit
         assert events(service)["Application shutdown complete."] == (2 if GUNICORN else 1)
 
 
-def test_it_is_unready_before_it_stops(lasting_url: str) -> None:
-    # An empty variable is as none.
+def test_readiness_fails_before_the_service_stops(lasting_url: str) -> None:
+    # An empty variable counts as not set.
     with running(lasting_url, WEB_CONCURRENCY="", SHUTDOWN_DELAY_SECONDS="6") as service:
         with httpx2.Client(base_url=service.url, timeout=60) as http:
             assert http.get("/livez").headers.get("Connection") != "close"
@@ -152,12 +152,12 @@ def test_it_is_unready_before_it_stops(lasting_url: str) -> None:
                 time.sleep(0.05)
             assert ready.status_code == 503
             assert service.get("/livez").status_code == 200
-            # On the connection from before, too.
+            # Connections from before the signal are closed too.
             assert http.get("/livez").headers["Connection"] == "close"
         assert service.process.wait(25) == 0
 
 
-def test_a_request_that_takes_too_long_is_cut_and_named(lasting_url: str) -> None:
+def test_a_request_beyond_the_graceful_timeout_gets_503_and_is_logged(lasting_url: str) -> None:
     limit = 6
     settings = workers(1) | {"GRACEFUL_TIMEOUT_SECONDS": str(limit)}
     with started(lasting_url, **settings) as (service, start):
@@ -167,19 +167,19 @@ def test_a_request_that_takes_too_long_is_cut_and_named(lasting_url: str) -> Non
                 request = asyncio.create_task(http.get("/api/v1/chaos/wait?seconds=60"))
                 await asyncio.sleep(1)
                 service.process.terminate()
-                told = time.monotonic()
-                return await request, told
+                signalled_at = time.monotonic()
+                return await request, signalled_at
 
-        answer, told = asyncio.run(main())
-        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        response, signalled_at = asyncio.run(main())
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
         assert service.process.wait(60) == 0
-        assert time.monotonic() - told < limit + start
+        assert time.monotonic() - signalled_at < limit + start
         cut = [line for line in service.log_lines() if line["event"] == "request_cut"]
         assert [line["path"] for line in cut] == ["/api/v1/chaos/wait"]
         assert events(service)["Application shutdown complete."] == 1
 
 
-def test_a_start_that_waits_for_the_database_can_be_stopped(tmp_path: Path) -> None:
+def test_sigterm_ends_a_start_that_waits_for_the_database(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     nowhere = "postgresql://127.0.0.1:1/nowhere"
@@ -194,27 +194,27 @@ def test_a_start_that_waits_for_the_database_can_be_stopped(tmp_path: Path) -> N
         assert process.wait(30) == 0
 
 
-def test_a_database_that_answers_nobody_does_not_delay_the_stop(lasting_url: str) -> None:
+def test_a_frozen_database_does_not_delay_the_stop(lasting_url: str) -> None:
     async def main(service: Service) -> None:
         async with client(service, headers=service.sign_up()) as http:
             await asyncio.gather(*(http.get(ME) for _ in range(32)))
 
     parts = urlsplit(lasting_url)
     proxy = Proxy(parts.hostname or "", parts.port or 0)
-    way = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{proxy.port}")).geturl()
+    url = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{proxy.port}")).geturl()
     limit = 6
     settings = workers(1) | {"GRACEFUL_TIMEOUT_SECONDS": str(limit)}
-    with started(way, **settings) as (service, start):
+    with started(url, **settings) as (service, start):
         asyncio.run(main(service))
         proxy.freeze()
         service.process.terminate()
-        told = time.monotonic()
+        signalled_at = time.monotonic()
         service.process.wait(60)
-        assert time.monotonic() - told < limit + start
+        assert time.monotonic() - signalled_at < limit + start
 
 
 @pytest.mark.parametrize("number", [1, 4])
-def test_a_restart_of_the_database_is_only_503s(tmp_path: Path, number: int) -> None:
+def test_a_database_restart_causes_only_503_responses(tmp_path: Path, number: int) -> None:
     async def main(service: Service) -> tuple[Counter[str], float]:
         async with Load(service, 24) as load:
             await asyncio.sleep(1)
@@ -222,9 +222,9 @@ def test_a_restart_of_the_database_is_only_503s(tmp_path: Path, number: int) -> 
             restart = [*pg_ctl, "restart", "--mode=immediate", "--log=log"]
             failure = await asyncio.to_thread(run_apart, tmp_path, restart, ENVIRONMENT)
             assert not failure
-            back = time.monotonic()
+            restarted_at = time.monotonic()
             await asyncio.sleep(8)
-        return load.outcomes, load.last_bad - back
+        return load.outcomes, load.last_bad - restarted_at
 
     with (
         postgres(tmp_path, durable=False) as server,
@@ -236,7 +236,7 @@ def test_a_restart_of_the_database_is_only_503s(tmp_path: Path, number: int) -> 
     assert seconds < 5
 
 
-def test_a_connection_that_is_ended_costs_one_request(lasting_url: str) -> None:
+def test_a_terminated_connection_fails_one_request_at_most(lasting_url: str) -> None:
     ended = 0
 
     async def main(service: Service) -> Counter[str]:
@@ -244,7 +244,7 @@ def test_a_connection_that_is_ended_costs_one_request(lasting_url: str) -> None:
         async with Load(service, 16) as load:
             for _ in range(10):
                 await asyncio.sleep(0.2)
-                ended += await asyncio.to_thread(end_a_backend, lasting_url)
+                ended += await asyncio.to_thread(terminate_connection, lasting_url)
         return load.outcomes
 
     with running(lasting_url, **workers(2)) as service:
@@ -254,24 +254,24 @@ def test_a_connection_that_is_ended_costs_one_request(lasting_url: str) -> None:
     assert outcomes["503"] <= ended
 
 
-def test_512_requests_at_once_are_answered_and_stall_nobody(lasting_url: str) -> None:
+def test_512_concurrent_requests_succeed_without_delaying_others(lasting_url: str) -> None:
     async def main(service: Service, number: int) -> tuple[list[int], float]:
         async with client(service, headers=service.sign_up()) as http:
             began = time.monotonic()
-            answers = await asyncio.gather(*(http.get(ME) for _ in range(number)))
-            return [answer.status_code for answer in answers], time.monotonic() - began
+            responses = await asyncio.gather(*(http.get(ME) for _ in range(number)))
+            return [response.status_code for response in responses], time.monotonic() - began
 
     with running(lasting_url, **workers(2)) as service:
         for number in (256, 512):
             with probing(service) as waits:
-                answers, seconds = asyncio.run(main(service, number))
-            assert answers == [200] * number
-            # Not a measurement: in a service that stalls, one waits as long as all take.
+                statuses, seconds = asyncio.run(main(service, number))
+            assert statuses == [200] * number
+            # These limits are wide: in a service that stalls, /livez waits for all requests.
             assert statistics.median(waits) < max(0.5, seconds / 10)
             assert max(waits) < max(3, seconds / 2)
 
 
-def test_what_fits_exactly_starts_and_never_asks_for_more(lasting_url: str) -> None:
+def test_a_service_at_its_connection_limit_never_exceeds_the_budget(lasting_url: str) -> None:
     async def main(service: Service) -> Counter[str]:
         async with Load(service, 512) as load:
             await asyncio.sleep(5)
@@ -294,12 +294,12 @@ def test_what_fits_exactly_starts_and_never_asks_for_more(lasting_url: str) -> N
         )
         sum_ = "1 replicas x 4 processes x 4" if GUNICORN else "1 replicas x 1 processes x 13"
         assert refused.returncode == 3
-        assert f"({sum_} connections for requests), and 12 is the most" in refused.stdout
+        assert f"({sum_} connections for requests), but the limit is 12" in refused.stdout
         assert "Traceback" not in refused.stdout + refused.stderr
         assert '"exception"' not in refused.stdout
 
 
-def test_migrations_that_begin_at_once_are_one_with_a_concurrent_index(server: str) -> None:
+def test_concurrent_migrations_with_a_concurrent_index_run_once(server: str) -> None:
     revision = ROOT / "migrations/versions/0002_chaos.py"
     revision.write_text(REVISION)
     try:
@@ -318,12 +318,10 @@ def test_migrations_that_begin_at_once_are_one_with_a_concurrent_index(server: s
         revision.unlink()
 
 
-# Not skipped without it: nobody needs it to work on the template, and the CI installs it.
+# Developers of the template need no PgBouncer, so the test is omitted, not skipped. CI has one.
 if shutil.which("pgbouncer"):
 
-    def test_pgbouncer_may_lend_another_connection_for_each_transaction(
-        server: str,
-    ) -> None:
+    def test_requests_succeed_behind_pgbouncer_in_transaction_mode(server: str) -> None:
         async def main(service: Service) -> Counter[str]:
             async with Load(service, 32) as reads, Load(service, 8, "/api/v1/users") as pages:
                 for _ in range(20):
@@ -349,7 +347,7 @@ if shutil.which("pgbouncer"):
 if GUNICORN:
 
     @pytest.mark.parametrize("number", [1, 2])
-    def test_a_process_that_has_served_enough_is_replaced_unnoticed(
+    def test_replacing_workers_after_max_requests_fails_no_request(
         lasting_url: str, number: int
     ) -> None:
         async def main(service: Service) -> Counter[str]:
@@ -360,16 +358,16 @@ if GUNICORN:
                     await asyncio.sleep(0.5)
             return load.outcomes
 
-        enough = {"GUNICORN_MAX_REQUESTS": "400", "GUNICORN_MAX_REQUESTS_JITTER": "100"}
-        with running(lasting_url, **workers(number), **enough) as service:
+        recycling = {"GUNICORN_MAX_REQUESTS": "400", "GUNICORN_MAX_REQUESTS_JITTER": "100"}
+        with running(lasting_url, **workers(number), **recycling) as service:
             outcomes = asyncio.run(main(service))
             assert outcomes.keys() == {"200"}, outcomes
 
-    def test_one_that_has_served_enough_serves_on_until_its_last_request_is_answered(
+    def test_a_worker_at_max_requests_serves_until_its_last_response(
         lasting_url: str,
     ) -> None:
-        enough = {"GUNICORN_MAX_REQUESTS": "5", "GUNICORN_MAX_REQUESTS_JITTER": "0"}
-        with started(lasting_url, **workers(1), **enough) as (service, start):
+        recycling = {"GUNICORN_MAX_REQUESTS": "5", "GUNICORN_MAX_REQUESTS_JITTER": "0"}
+        with started(lasting_url, **workers(1), **recycling) as (service, start):
 
             async def main() -> float:
                 async with client(service) as http:
@@ -383,40 +381,40 @@ if GUNICORN:
                     assert (await slow).status_code == 200
                     return slowest
 
-            # The last one may wait for the next process.
+            # The last request may wait for the new worker.
             assert asyncio.run(main()) < 3 + start
 
-    def test_a_process_that_is_killed_is_replaced(lasting_url: str) -> None:
+    def test_a_killed_worker_is_replaced(lasting_url: str) -> None:
         async def main(service: Service) -> Counter[str]:
             async with Load(service, 16) as load:
                 await asyncio.sleep(1)
                 before = pids(service)
                 os.kill(before[0], signal.SIGKILL)
                 await asyncio.sleep(2)
-                at_that_moment = load.outcomes.copy()
+                outcomes_before = load.outcomes.copy()
                 deadline = time.monotonic() + 120
                 while len(after := pids(service)) < 2 or before[0] in after:
                     assert time.monotonic() < deadline
                     await asyncio.sleep(0.1)
                 await asyncio.sleep(2)
-            assert (load.outcomes - at_that_moment).keys() == {"200"}
+            assert (load.outcomes - outcomes_before).keys() == {"200"}
             return load.outcomes
 
         with running(lasting_url, **workers(2)) as service:
             outcomes = asyncio.run(main(service))
             assert outcomes["200"] > 100
 
-    def test_a_start_that_fails_in_every_process_ends_in_order(lasting_url: str) -> None:
+    def test_a_start_that_fails_in_every_worker_exits_without_a_traceback(lasting_url: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = str(free.getsockname()[1])
-        moment = str(time.time() + 5)
-        environment = production(lasting_url, **workers(4), CHAOS_END_AT=moment, PORT=port)
+        end_at = str(time.time() + 5)
+        environment = production(lasting_url, **workers(4), CHAOS_END_AT=end_at, PORT=port)
         ended = subprocess.run(SERVE, env=environment, capture_output=True, check=False, text=True)
         assert ended.returncode == 3
         assert "Worker failed to boot" in ended.stdout
         assert "Traceback" not in ended.stdout + ended.stderr
 
-    def test_a_process_whose_event_loop_is_blocked_is_replaced(lasting_url: str) -> None:
+    def test_a_worker_with_a_blocked_event_loop_is_replaced(lasting_url: str) -> None:
         limit = 3
         settings = {"GUNICORN_TIMEOUT_SECONDS": str(limit)}
         with started(lasting_url, **workers(1), **settings) as (service, start):
@@ -432,14 +430,14 @@ if GUNICORN:
                         await blocked
                     return time.monotonic() - began
 
-            # A second until the next look at it, and a new process; on an idle machine that is 3 s.
+            # gunicorn checks once a second, then starts a worker: 3 s on an idle machine.
             assert asyncio.run(main()) < limit + 2 + start
             stuck = [e for e in service.log_lines() if e["event"] == "event_loop_blocked"]
             assert "time.sleep(seconds)" in stuck[0]["stack"]
             assert "WORKER TIMEOUT" in service.log.read_text()
 else:
 
-    def test_a_blocked_event_loop_is_named(lasting_url: str) -> None:
+    def test_a_blocked_event_loop_is_logged(lasting_url: str) -> None:
         with running(lasting_url) as service:
             service.get("/api/v1/chaos/block?seconds=3")
             stuck = [e for e in service.log_lines() if e["event"] == "event_loop_blocked"]
@@ -464,7 +462,7 @@ while True:
 
 @contextmanager
 def probing(service: Service) -> Iterator[list[float]]:
-    """Ask whether it lives, from another process; gives the seconds of each answer at the end."""
+    """Request /livez in a loop from another process; return the seconds of each at the end."""
     waits: list[float] = []
     command = [sys.executable, "-c", PROBER, urlsplit(service.url).netloc]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as prober:
@@ -478,7 +476,7 @@ def probing(service: Service) -> Iterator[list[float]]:
 
 @contextmanager
 def pgbouncer(url: str, folder: Path) -> Iterator[str]:
-    """A PgBouncer that lends two connections, each for a transaction; gives its URL."""
+    """Start PgBouncer with a pool of two connections, in transaction mode; return its URL."""
     parts = urlsplit(url)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -511,31 +509,31 @@ def pgbouncer(url: str, folder: Path) -> Iterator[str]:
             process.terminate()
 
 
-def end_a_backend(url: str) -> int:
-    """End one of the database's connections that is not ours."""
+def terminate_connection(url: str) -> int:
+    """Terminate one connection of another client; return the number of terminated ones."""
     statement = (
         "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity WHERE "
         "datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client "
         "backend' ORDER BY random() LIMIT 1) AS one"
     )
-    return int(ask(url, statement))
+    return int(execute(url, statement))
 
 
 @contextmanager
 def role(url: str, limit: int) -> Iterator[str]:
-    """A role that may have so many connections; gives its URL."""
-    ask(url, f"CREATE ROLE few LOGIN PASSWORD 'few' CONNECTION LIMIT {limit}")
-    ask(url, "GRANT ALL ON ALL TABLES IN SCHEMA public TO few")
+    """Create a role with this connection limit; return its URL."""
+    execute(url, f"CREATE ROLE few LOGIN PASSWORD 'few' CONNECTION LIMIT {limit}")
+    execute(url, "GRANT ALL ON ALL TABLES IN SCHEMA public TO few")
     parts = urlsplit(url)
     yield parts._replace(netloc=f"few:few@{parts.hostname}:{parts.port}").geturl()
-    ask(url, "DROP OWNED BY few")
-    ask(url, "DROP ROLE few")
+    execute(url, "DROP OWNED BY few")
+    execute(url, "DROP ROLE few")
 
 
-def ask(url: str, statement: str) -> Any:
-    """Have the database execute a statement, outside of an event loop; gives what it answers."""
+def execute(url: str, statement: str) -> Any:
+    """Execute a statement, outside of an event loop; return the first value of its result."""
     if find_spec("asyncpg"):
-        return asyncio.run(_ask(url, statement))
+        return asyncio.run(_execute(url, statement))
     import psycopg  # noqa: PLC0415
 
     with psycopg.connect(url, autocommit=True) as connection:
@@ -544,7 +542,7 @@ def ask(url: str, statement: str) -> Any:
         return row and row[0]
 
 
-async def _ask(url: str, statement: str) -> Any:
+async def _execute(url: str, statement: str) -> Any:
     import asyncpg  # noqa: PLC0415
 
     connection = await asyncpg.connect(url)

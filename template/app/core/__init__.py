@@ -1,1 +1,1 @@
-"""What any domain may use; nothing here knows a domain."""
+"""Shared building blocks; no module here imports a domain."""

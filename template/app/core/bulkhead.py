@@ -1,4 +1,4 @@
-"""A bound on how much of one kind of work goes on at once."""
+"""Limit on concurrent work of one kind."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +9,7 @@ from app.core.errors import Overloaded
 
 
 class Bulkhead:
-    """At most `size` at once, in order of arrival; a longer wait than the time-out is refused."""
+    """Limit of `size` slots, first come, first served, with a timeout for the wait."""
 
     def __init__(self, size: int, timeout_seconds: float) -> None:
         self._slots = Semaphore(size, fast_acquire=True)
@@ -17,7 +17,7 @@ class Bulkhead:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Wait for a slot and hold it; raises Overloaded."""
+        """Hold a slot; raises Overloaded after the timeout."""
         try:
             with fail_after(self._timeout_seconds):
                 await self._slots.acquire()

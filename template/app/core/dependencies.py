@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The dependencies of routes. One without I/O is `async def`: a plain function takes a thread."""
+"""FastAPI dependencies; those without I/O are `async def`, which needs no thread."""
 
 # {% if sqlalchemy == "sync" %}
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -32,7 +32,7 @@ Component = TypeVar("Component")
 
 
 def component(kind: type[Component]) -> Callable[[Request], Awaitable[Component]]:
-    """A dependency that gives the application's own `kind`."""
+    """Return a dependency that provides the application's instance of `kind`."""
 
     async def get(request: Request) -> Component:
         return cast(Component, request.app.state.components[kind])
@@ -48,14 +48,14 @@ JobRunnerDep = Annotated[JobRunner, Depends(component(Runner))]
 # {% endif %}
 # {% if redis_cache %}
 CacheDep = Annotated[Cache, Depends(component(Cache))]
-# For what may need no connection after all; with `reading` it waits for one when it does.
+# For cached reads, which wait for a connection (with `reading`) only on a cache miss.
 UnreservedDatabaseDep = Annotated[Database, Depends(component(Database))]
 
 
 async def get_limiter(
     cache: CacheDep, local: Annotated[AttemptLimiter, Depends(component(AttemptLimiter))]
 ) -> SharedAttemptLimiter:
-    """The limiter that counts for all processes."""
+    """Return the rate limiter that all processes share."""
     return SharedAttemptLimiter(cache, local)
 
 
@@ -66,19 +66,19 @@ LimiterDep = Annotated[AttemptLimiter, Depends(component(AttemptLimiter))]
 
 
 async def wait_to_hash(passwords: PasswordsDep) -> AsyncIterator[None]:
-    """A turn to hash a password."""
+    """Hold a slot for hashing a password; raises Overloaded."""
     async with passwords.bulkhead.slot():
         yield
 
 
-# For routes that hash a password. Their session comes after it: it is not held while they wait.
+# For routes that hash a password: no database connection is held during the wait for a slot.
 HashSlot = Depends(wait_to_hash, scope="function")
 
 
 async def get_database(
     database: Annotated[Database, Depends(component(Database))],
 ) -> AsyncIterator[Database]:
-    """The database, once there is a connection for this request: nobody else waits for it."""
+    """Return the database and hold a connection slot for this request; raises Overloaded."""
     async with database.bulkhead.slot():
         yield database
 
@@ -88,51 +88,46 @@ DatabaseDep = Annotated[Database, Depends(get_database, scope="function")]
 
 # {% call unasync() %}
 async def get_read_session(database: DatabaseDep) -> AsyncIterator[ReadSession]:
-    """A session for reading, closed before the response."""
+    """Open a session for reading, closed before the response."""
     async with database.read() as session:
         yield session
 
 
 # {% if redis_cache %}
 async def get_write_session(database: DatabaseDep, cache: CacheDep) -> AsyncIterator[WriteSession]:
-    """The transaction of this request, committed before the response."""
+    """Open the transaction of this request, committed before the response."""
     async with database.write() as session:
         cache.invalidate_on_commit(session)
         yield session
 # {% else %}
 async def get_write_session(database: DatabaseDep) -> AsyncIterator[WriteSession]:
-    """The transaction of this request, committed before the response."""
+    """Open the transaction of this request, committed before the response."""
     async with database.write() as session:
         yield session
 # {% endif %}
 # {% endcall %}
 
 
-# One of them a request, never both: two connections each would starve the pool.
+# A request uses one of the two: two connections per request would starve the pool.
 ReadSessionDep = Annotated[ReadSession, Depends(get_read_session, scope="function")]
 WriteSessionDep = Annotated[WriteSession, Depends(get_write_session, scope="function")]
-
 
 _bearer = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/token", auto_error=False)
 
 
-async def get_caller(
-    tokens: TokensDep,
-    token: Annotated[str | None, Depends(_bearer)],
-) -> Caller:
-    """Who is calling, without a query; raises Unauthenticated."""
+async def get_caller(tokens: TokensDep, token: Annotated[str | None, Depends(_bearer)]) -> Caller:
+    """Return the caller from the access token, without a query; raises Unauthenticated."""
     if token is None:
         raise Unauthenticated
     return tokens.read(token)
 
 
 CallerDep = Annotated[Caller, Depends(get_caller)]
-# For routes that any caller may use, whoever it is.
 RequireUser = Depends(get_caller)
 
 
 async def get_client_ip(request: Request) -> str:
-    """The address the request came from."""
+    """Return the IP address of the client."""
     return request.client.host if request.client else "unknown"
 
 
@@ -142,7 +137,7 @@ ClientIpDep = Annotated[str, Depends(get_client_ip)]
 async def get_cursor(
     cursors: CursorsDep, cursor: Annotated[str | None, Query(max_length=100)] = None
 ) -> UUID | None:
-    """The row behind which the page begins; raises InvalidCursor."""
+    """Return the id of the last row of the previous page; raises InvalidCursor."""
     return None if cursor is None else cursors.decode(cursor)
 
 

@@ -1,10 +1,10 @@
-"""The kinds of errors that callers are told of; domains derive their own from them."""
+"""Errors that become HTTP responses; domains derive their own from these."""
 
 from typing import ClassVar
 
 
 class ServiceError(Exception):
-    """Something a caller is told, in a sentence; problems.py turns it into HTTP."""
+    """Base of errors with a message for the client; http/problems.py chooses the status."""
 
     message: ClassVar[str] = "The request could not be served."
 
@@ -14,43 +14,43 @@ class ServiceError(Exception):
 
 
 class InvalidInput(ServiceError):
-    """What was sent is well-formed, and means nothing here."""
+    """Raised when a value has the right format but is not acceptable."""
 
     field: ClassVar[str]
 
 
 class Unauthenticated(ServiceError):
-    """Nobody the service knows is calling."""
+    """Raised when the client is not signed in."""
 
     message = "Sign in: the token is missing, expired or not valid."
 
 
 class NotFound(ServiceError):
-    """There is no such thing, or it is not the caller's to see."""
+    """Raised when the resource does not exist, or the caller may not see it."""
 
-    message = "There is no such thing."
+    message = "The resource does not exist."
 
 
 class Conflict(ServiceError):
-    """It contradicts what is stored."""
+    """Raised when a change conflicts with stored data."""
 
-    message = "This contradicts what is stored already."
+    message = "The request conflicts with stored data."
 
 
 class PreconditionFailed(ServiceError):
-    """It was changed since the caller read it."""
+    """Raised when the resource has changed since the caller read it."""
 
-    message = "It was changed in the meantime: read it again, then repeat the change."
+    message = "The resource has changed since you read it: read it again, then repeat the change."
 
 
 class TooManyAttempts(ServiceError):
-    """The caller has to wait."""
+    """Raised when a rate limit is reached."""
 
     message = "Too many attempts: wait before the next one."
 
 
 class Unavailable(ServiceError):
-    """The service, or something it needs, cannot serve at the moment."""
+    """Raised when the service or a resource that it needs is unavailable."""
 
     message = "The service is not available at the moment: try again soon."
 
@@ -59,6 +59,6 @@ class Unavailable(ServiceError):
 
 
 class Overloaded(Unavailable):
-    """It waited for its turn for too long."""
+    """Raised when the wait for a slot or a connection has timed out."""
 
     message = "The service is busy: try again soon."

@@ -17,7 +17,7 @@ _SHARED: list[Processor] = [
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send every log of the process, the libraries' too, through one formatter to stdout."""
+    """Send the logs of the service and its libraries through one formatter to stdout."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -32,7 +32,7 @@ def configure_logging(settings: Settings) -> None:
 
 
 def logging_config(settings: Settings) -> dict[str, Any]:
-    """One formatter and one handler for every logger, as `dictConfig` takes it."""
+    """Return the configuration for `dictConfig`: one formatter and one handler for all loggers."""
     production = settings.environment == "production"
     return {
         "version": 1,
@@ -55,7 +55,7 @@ def logging_config(settings: Settings) -> dict[str, Any]:
             }
         },
         "loggers": {
-            # A line for each of its parts, at every command.
+            # Alembic logs a line for each plugin at every command.
             "alembic.runtime.plugins": {"level": "WARNING"},
         },
         "root": {"handlers": ["stdout"], "level": settings.log_level.upper()},
@@ -65,7 +65,7 @@ def logging_config(settings: Settings) -> dict[str, Any]:
 def _json() -> list[Processor]:
     return [
         structlog.processors.ExceptionRenderer(
-            # Without the values of variables: passwords are among them.
+            # Local variables stay out of the logs: they may hold passwords.
             structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         ),
         structlog.processors.JSONRenderer(),

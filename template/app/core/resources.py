@@ -1,4 +1,4 @@
-"""The base of what the process holds open: a pool of connections, a client."""
+"""Base class of long-lived resources: connection pools, clients."""
 
 from abc import ABC, abstractmethod
 # {% if database == "postgresql" %}
@@ -11,12 +11,12 @@ from app.settings import Settings
 
 
 class StartError(Exception):
-    """The service must not start as it is; the message says what to change."""
+    """Raised when the service must not start; the message says which setting to change."""
 
 
 # {% if database == "postgresql" %}
 class ConnectionShare(NamedTuple):
-    """Processes of one kind, and how many connections to the database each may take."""
+    """Database connections that the processes of one kind may open."""
 
     purpose: str
     replicas: int
@@ -25,7 +25,7 @@ class ConnectionShare(NamedTuple):
 
     @property
     def total(self) -> int:
-        """Of all of them."""
+        """Connections of all these processes together."""
         return self.replicas * self.processes * self.connections
 
     def __str__(self) -> str:
@@ -37,9 +37,9 @@ class ConnectionShare(NamedTuple):
 
 # {% endif %}
 class Resource(ABC):
-    """A thing that is opened once a process, can be asked how it is, and is closed at the end."""
+    """Long-lived resource: opened at start-up, health-checked, closed at shutdown."""
 
-    # Whether the service serves on without it, only slower.
+    # True if the service works without this resource, only slower.
     optional: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:
@@ -48,16 +48,16 @@ class Resource(ABC):
     # {% if database == "postgresql" %}
     @classmethod
     def connection_shares(cls, _settings: Settings) -> list[ConnectionShare]:
-        """Return the connections to the database that it takes, for each kind of process."""
+        """Return the database connections that this resource needs, for each kind of process."""
         return []
 
     # {% endif %}
     async def open(self) -> None:
-        """Get ready. A server that is away is no reason to fail: say so in `check`."""
+        """Start up. Do not raise when a server is unavailable: `check` reports that."""
 
     @abstractmethod
     async def check(self) -> None:
-        """Raise when it cannot serve at the moment."""
+        """Raise an exception if the resource is unavailable."""
 
     async def close(self) -> None:
-        """Let go of everything, also after an `open` that failed."""
+        """Release everything, even after a failed `open`."""

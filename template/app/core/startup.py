@@ -1,4 +1,4 @@
-"""How resources are opened: in their order, and closed in reverse."""
+"""Start-up of the resources in order, and shutdown in reverse order."""
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -14,7 +14,7 @@ from app.settings import Settings
 async def open_resources(
     kinds: Sequence[type[Resource]], settings: Settings, stack: AsyncExitStack
 ) -> dict[type[Resource], Resource]:
-    """Open one of each kind; the stack closes them. Raises StartError."""
+    """Open one resource of each kind, for the stack to close; raises StartError."""
     # {% if database == "postgresql" %}
     settings = within_budget(settings, kinds)
     # {% endif %}

@@ -1,4 +1,4 @@
-"""One folder a domain. Nothing lists them: a folder is found by being here."""
+"""Domains of the service: one package each, found without being listed."""
 
 import pkgutil
 from collections.abc import Iterator

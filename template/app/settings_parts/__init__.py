@@ -1,1 +1,1 @@
-"""The settings of each part; `app/settings.py` puts them together."""
+"""Settings of each part, combined in `app/settings.py`."""

@@ -1,4 +1,4 @@
-"""What every part of the settings builds on."""
+"""Base class and validators of all settings."""
 
 import re
 from typing import Literal
@@ -9,23 +9,19 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class CommonSettings(BaseSettings):
-    """Where the service runs."""
+    """Environment and log level, which all parts share."""
 
     model_config = SettingsConfigDict(
-        allow_inf_nan=False,
-        env_file=".env",
-        env_ignore_empty=True,
-        extra="ignore",
-        frozen=True,
+        allow_inf_nan=False, env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
-    # Production unless told otherwise: a forgotten variable must not open a service up.
+    # Production is the default, so that a forgotten variable does not expose the service.
     environment: Literal["development", "production"] = "production"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 def checked_url(value: SecretStr, scheme: str, form: str) -> SecretStr:
-    """Return the URL of a server if it begins with the scheme, a pattern; the form shows how."""
+    """Return the URL if the pattern `scheme` matches; raises ValueError, which shows `form`."""
     url = value.get_secret_value()
     try:
         known = re.match(scheme, url)
@@ -38,7 +34,7 @@ def checked_url(value: SecretStr, scheme: str, form: str) -> SecretStr:
 
 
 def split_commas(value: object) -> object:
-    """Return the parts of a text between its commas."""
+    """Split a string at its commas; return any other value unchanged."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value

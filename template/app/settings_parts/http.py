@@ -9,16 +9,16 @@ from app.settings_parts.common import CommonSettings, split_commas
 
 
 class HttpSettings(CommonSettings):
-    """What the interface shows, to whom, and how much it takes."""
+    """Documentation, CORS origins and body limit."""
 
-    # The interactive documentation and /openapi.json; without an answer, in development only.
+    # Serve /docs and /openapi.json; unset: only in development.
     docs: bool | None = None
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
 
     @property
     def show_docs(self) -> bool:
-        """Whether the interactive documentation is served."""
+        """Effective value of `docs`."""
         return self.environment == "development" if self.docs is None else self.docs
 
     @field_validator("cors_origins", mode="before")

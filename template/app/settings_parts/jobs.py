@@ -14,29 +14,29 @@ from app.settings_parts.common import CommonSettings
 
 
 class JobSettings(CommonSettings):
-    """How many jobs may wait, how long one may take, and where they run."""
+    """Limits, leases and processes of jobs."""
 
-    # Jobs that wait: of one caller, and in all.
+    # Queued jobs of one caller before 429, and of all callers before 503.
     jobs_waiting_per_caller: int = Field(default=10, ge=1)
     jobs_waiting: int = Field(default=1_000, ge=1)
     idempotency_key_seconds: int = Field(default=86_400, ge=0)
-    # How often a job is begun whose process dies; how long without a sign of life it is believed.
+    # Attempts at a job whose process dies; seconds until its lease expires without a heartbeat.
     job_attempts: int = Field(default=3, ge=1)
     job_lease_seconds: float = Field(default=10, ge=2)
-    # How often such jobs are looked for.
+    # Interval between searches for expired leases.
     job_sweep_seconds: float = Field(default=5, gt=0, le=30)
     job_time_limit_seconds: float = Field(default=600, gt=0)
     job_result_max_bytes: int = Field(default=65_536, ge=1_000)
     # {% if cpu_jobs == "celery" %}
-    # Between the time limit and this one a job may still tidy up; then its process is killed.
+    # Time after the time limit in which a job can clean up before its process is killed.
     job_kill_seconds: float = Field(default=30, gt=0)
     broker_url: SecretStr
     broker_prefix: str = Field(default="{{ project_slug }}", pattern="^[a-z0-9_.:-]+$")
-    # Worker processes: all that the container's quota of CPU allows, or a number.
+    # Processes of one worker; auto: one per CPU of the container.
     worker_concurrency: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
-    # A process is replaced after so many: what it leaks ends with it.
+    # A process is replaced after this many jobs, which frees leaked memory.
     worker_jobs_per_process: int = Field(default=1_000, ge=1)
-    # How long a worker that is told to stop goes on with what it has begun.
+    # Seconds from SIGTERM until a worker requeues its running jobs.
     worker_stop_seconds: float = Field(default=20, ge=0)
 
     @field_validator("broker_url")
@@ -45,6 +45,6 @@ class JobSettings(CommonSettings):
         form = "redis://host:6379/0 or amqp://host:5672//"
         return checked_url(value, "(amqps?|rediss?)://", form)
     # {% else %}
-    # Of each process that serves; none: others run the jobs. Leave requests a core.
+    # Job processes per server process; 0: other replicas run the jobs. Leave a core for requests.
     process_pool_size: int = Field(default=1, ge=0)
     # {% endif %}

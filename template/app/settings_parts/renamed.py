@@ -1,4 +1,4 @@
-"""Settings that have another name now: the old one is refused, so that it is not ignored in silence."""
+"""Renamed settings: start-up fails on an old name, which would otherwise be ignored silently."""
 
 RENAMED = {
     "SIGN_IN_ATTEMPTS_PER_ADDRESS": "SIGN_IN_ATTEMPTS_PER_EMAIL",

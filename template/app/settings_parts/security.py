@@ -1,4 +1,4 @@
-"""Settings of tokens, passwords, and attempts to sign in."""
+"""Settings of access tokens, passwords and sign-in attempts."""
 
 from typing import Self
 
@@ -7,21 +7,21 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from app.settings_parts.common import CommonSettings
 
 DEVELOPMENT_SECRET = "development-only: never sign a token of a real service with it"  # noqa: S105
-# What HS256 signs with has to be as long as what it makes.
+# RFC 7518 (3.2): a key for HS256 must be at least as long as its output.
 _MIN_SECRET_BYTES = 32
 
 
 class SecuritySettings(CommonSettings):
-    """What signs tokens, what a password's hash costs, and how often somebody may try."""
+    """Signing key, cost of password hashes, and limits on sign-in attempts."""
 
     secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     access_token_seconds: int = Field(default=1_800, ge=60, le=86_400)
-    # OWASP's and argon2's own advice; the memory is held by each hash that is being computed.
+    # OWASP and argon2 recommend this; each hash that is being computed holds this much memory.
     password_hash_memory_kib: int = Field(default=65_536, ge=32)
     password_hash_concurrency: int = Field(default=4, ge=1)
     password_hash_wait_seconds: float = Field(default=5, gt=0)
     sign_in_attempts_per_email: int = Field(default=10, ge=1)
-    # Many people may share one address of the network.
+    # Many people may share one IP address.
     sign_in_attempts_per_ip: int = Field(default=100, ge=1)
     sign_in_window_seconds: int = Field(default=300, ge=1)
 
@@ -37,7 +37,7 @@ class SecuritySettings(CommonSettings):
         known = self.secret_key.get_secret_value() == DEVELOPMENT_SECRET
         if self.environment == "production" and known:
             raise ValueError(
-                "SECRET_KEY is not set: set it to what `openssl rand -base64 48` prints, "
+                "SECRET_KEY is not set: set it to the output of `openssl rand -base64 48`, "
                 "or set ENVIRONMENT=development to work on the service"
             )
         return self

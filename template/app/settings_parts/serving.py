@@ -1,4 +1,4 @@
-"""Settings of the processes that serve."""
+"""Settings of the server processes."""
 
 from ipaddress import ip_network
 from typing import Annotated, Any, Self
@@ -8,7 +8,7 @@ from pydantic_settings import NoDecode
 
 from app.settings_parts.common import CommonSettings, split_commas
 
-# What is left of a stop for requests under way, and for the resources to close.
+# Least time that a shutdown leaves for running requests and for closing the resources.
 _MIN_GRACE_SECONDS = 5
 
 
@@ -17,23 +17,22 @@ def _blocked_seconds(data: dict[str, Any]) -> float:
 
 
 class ServingSettings(CommonSettings):
-    """Where the service listens, behind which proxies, and how it stops."""
+    """Address, trusted proxies and shutdown of the server processes."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
-    # Longer than the proxy in front keeps an idle connection: it would use one that is closed.
+    # Keep above the proxy's idle timeout, or the proxy sends requests into closed connections.
     keep_alive_seconds: int = Field(default={{ gunicorn_keep_alive }}, ge=1)
-    # How long it serves on, but is not ready, when it is told to stop: proxies have to notice.
+    # Seconds after SIGTERM that an unready service still serves, until proxies notice.
     shutdown_delay_seconds: float = Field(default=5, ge=0)
-    # From then to its end; less than whoever stops it waits before it kills.
+    # Seconds from SIGTERM to exit; keep below the platform's grace period.
     graceful_timeout_seconds: float = Field(default={{ gunicorn_graceful_timeout }}, ge=5)
-    # Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    # IP addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted.
     forwarded_allow_ips: Annotated[tuple[str, ...], NoDecode] = ()
-    # An event loop that does nothing else for longer is logged, and where it is.
+    # An event loop that is blocked for longer is logged, with its stack.
     event_loop_blocked_seconds: float = Field(default_factory=_blocked_seconds, gt=0)
     # {% if sqlalchemy == "sync" %}
-    # Routes run in these; those that use the database never outnumber its connections. Without an
-    # answer, thirty are left for others.
+    # Threads for routes; unset: 30 more than database connections, for routes without queries.
     threadpool_size: int | None = Field(default=None, ge=1)
     # {% endif %}
 
@@ -49,16 +48,14 @@ class ServingSettings(CommonSettings):
             try:
                 ip_network(network)
             except ValueError:
-                raise ValueError(
-                    f"{network} is no address or network: name the proxies', as in 10.0.0.0/8"
-                ) from None
+                raise ValueError(f"name IP addresses or networks, not {network}") from None
         return value
 
     @model_validator(mode="after")
     def _time_to_stop(self) -> Self:
         if self.graceful_timeout_seconds < self.shutdown_delay_seconds + _MIN_GRACE_SECONDS:
             raise ValueError(
-                "GRACEFUL_TIMEOUT_SECONDS leaves requests no time: let it be "
-                f"{_MIN_GRACE_SECONDS} more than SHUTDOWN_DELAY_SECONDS"
+                "GRACEFUL_TIMEOUT_SECONDS leaves requests no time: set it to at least "
+                f"SHUTDOWN_DELAY_SECONDS plus {_MIN_GRACE_SECONDS}"
             )
         return self

@@ -1,4 +1,4 @@
-"""The bound on how much goes on at once."""
+"""Slots for concurrent work: timeout, release and order."""
 
 import anyio
 import anyio.lowlevel
@@ -8,7 +8,7 @@ from app.core.bulkhead import Bulkhead
 from app.core.errors import Overloaded
 
 
-def test_it_refuses_a_wait_that_is_too_long() -> None:
+def test_waiting_for_a_slot_times_out() -> None:
     async def main() -> None:
         bulkhead = Bulkhead(1, 0.01)
         async with bulkhead.slot():
@@ -18,7 +18,7 @@ def test_it_refuses_a_wait_that_is_too_long() -> None:
     anyio.run(main)
 
 
-def test_a_place_is_free_again_after_an_error() -> None:
+def test_an_error_releases_the_slot() -> None:
     async def main() -> None:
         bulkhead = Bulkhead(1, 0.01)
         with pytest.raises(ZeroDivisionError):
@@ -30,7 +30,7 @@ def test_a_place_is_free_again_after_an_error() -> None:
     anyio.run(main)
 
 
-def test_places_are_given_in_order_of_arrival() -> None:
+def test_slots_are_granted_in_order_of_arrival() -> None:
     async def main() -> list[int]:
         bulkhead = Bulkhead(1, 30)
         served: list[int] = []

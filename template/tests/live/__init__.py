@@ -1,4 +1,4 @@
-"""Tests that drive real processes, and the processes that they drive."""
+"""Tests that drive real processes, and helpers that start these processes."""
 
 from tests.live.proxy import Proxy
 from tests.live.service import PASSWORD, ROOT, SERVE, Service, production, read_log, running

@@ -1,4 +1,4 @@
-"""Fixtures of the tests that drive real processes."""
+"""Fixtures and time limit of the tests that drive real processes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +19,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def service(lasting_url: str) -> Iterator[Service]:
-    """Process of the service, which does not limit attempts to sign in."""
+    """Start the service, with a limit on sign-in attempts that no test reaches."""
     with running(lasting_url) as service:
         yield service

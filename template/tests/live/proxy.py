@@ -1,4 +1,4 @@
-"""A proxy between the service and a server, which a test cuts or freezes."""
+"""TCP proxy between the service and a server, for tests of outages."""
 
 import asyncio
 from contextlib import suppress
@@ -6,7 +6,7 @@ from threading import Thread
 
 
 class Proxy:
-    """Proxy that counts the client's messages, and can be cut or frozen."""
+    """TCP proxy that counts the client's messages, and can be cut or frozen."""
 
     def __init__(self, host: str, port: int) -> None:
         self.port = 0
@@ -28,7 +28,7 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._flows.clear)
 
     def thaw(self) -> None:
-        """Forward everything that waits."""
+        """Forward again, beginning with the data held back."""
         self._loop.call_soon_threadsafe(self._flows.set)
 
     def cut(self) -> None:
@@ -48,7 +48,7 @@ class Proxy:
         assert self._server is not None
         for listener in self._server.sockets:
             self._loop.remove_reader(listener)
-        # A connection that is being taken when the server closes would never be closed.
+        # asyncio would never close a connection that is accepted while the server closes.
         await asyncio.sleep(0)
         self._server.close()
         await self._drop()

@@ -1,4 +1,4 @@
-"""The service as a process of its own."""
+"""Process of the service in a production environment, started and stopped by tests."""
 
 import json
 import os
@@ -19,7 +19,7 @@ import httpx2
 from tests.settings import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
-# The command of `poe serve`, from any folder.
+# `poe serve` runs this command, which works in any folder.
 SERVE = [sys.executable, "-m", "app"]
 PASSWORD = "correct horse battery staple"
 
@@ -33,15 +33,15 @@ class Service:
     process: subprocess.Popen[bytes]
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """Return the events of its log."""
+        """Return the events of the service's log."""
         return read_log(self.log)
 
     def get(self, path: str, **headers: str) -> httpx2.Response:
-        """Send a request on a connection of its own."""
+        """Send a GET request on a new connection."""
         return httpx2.get(f"{self.url}{path}", headers=headers, timeout=60)
 
     def sign_up(self) -> dict[str, str]:
-        """Sign a new user up and in; return the headers that authenticate."""
+        """Sign up and sign in a new user; return the headers that authenticate the user."""
         form = {"email": f"{uuid4().hex}@example.com", "name": "Ann", "password": PASSWORD}
         credentials = {"username": form["email"], "password": PASSWORD}
         with httpx2.Client(base_url=self.url, timeout=60) as http:
@@ -57,7 +57,7 @@ def read_log(log: Path) -> list[dict[str, Any]]:
 
 
 def production(database_url: str, **settings: str) -> dict[str, str]:
-    """Return the environment of a production process, with which a hash takes a millisecond."""
+    """Return a production environment, in which hashing a password takes a millisecond."""
     return {
         **os.environ,
         **PATIENCE,
@@ -66,7 +66,7 @@ def production(database_url: str, **settings: str) -> dict[str, str]:
         "PASSWORD_HASH_MEMORY_KIB": "32",
         "PYTHONPATH": str(ROOT),
         "SECRET_KEY": "a secret of production " * 2,
-        # No proxy has to notice the stop.
+        # No load balancer needs time to notice the shutdown.
         "SHUTDOWN_DELAY_SECONDS": "0",
         "SIGN_IN_ATTEMPTS_PER_EMAIL": "100000",
         "SIGN_IN_ATTEMPTS_PER_IP": "100000",
@@ -79,11 +79,11 @@ def production(database_url: str, **settings: str) -> dict[str, str]:
 
 @contextmanager
 def running(database_url: str, **settings: str) -> Iterator[Service]:
-    """Start the service by its own command; stop it by SIGTERM."""
+    """Start the service with the command of `poe serve`; stop the process with SIGTERM."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = production(database_url, PORT=str(port), **settings)
-    # Another folder than the project's, whose `.env` is the developer's.
+    # The service must not read the developer's `.env` in the project's folder.
     with TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
         process = subprocess.Popen(SERVE, cwd=folder, env=environment, stdout=log, stderr=log)
         service = Service(f"http://127.0.0.1:{port}", Path(log.name), process)

@@ -1,4 +1,4 @@
-"""Client of the simulations."""
+"""HTTP client of the simulations."""
 
 import subprocess
 import time
@@ -14,7 +14,7 @@ from tests.live import Service
 PATH = "/api/v1/simulations"
 ENDED = {"succeeded", "failed", "cancelled"}
 
-# CPU time: almost none, one or two seconds, a few seconds, and until the job is cancelled.
+# CPU time: almost none; one or two seconds; a few seconds; no end before a cancellation.
 TINY = {"paths": 2, "steps": 10_000, "seed": 7}
 SHORT = {"paths": 100, "steps": 10_000, "seed": 7}
 LONG = {"paths": 300, "steps": 10_000, "seed": 7}
@@ -23,12 +23,12 @@ ENDLESS = {"paths": 10_000, "steps": 10_000, "seed": 7}
 
 @dataclass(frozen=True)
 class Simulator:
-    """Client of a user who signed up."""
+    """HTTP client of a signed-in user."""
 
     http: httpx2.Client
 
     def submit(self, form: dict[str, int], **headers: str) -> str:
-        """Submit a simulation; return its path."""
+        """Submit a simulation; return the path of the job."""
         response = self.http.post(PATH, json=form, headers=headers)
         assert response.status_code == 202, response.text
         return response.headers["Location"]
@@ -57,9 +57,9 @@ class Simulator:
         response = self.http.delete(path)
         assert response.status_code == 204, response.text
 
-    def _wait(self, path: str, is_so: Any, seconds: float) -> dict[str, Any]:
+    def _wait(self, path: str, condition: Any, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
-        while not is_so(state := self.state(path)):
+        while not condition(state := self.state(path)):
             assert time.monotonic() < deadline, state
             time.sleep(0.1)
         return state
@@ -67,7 +67,7 @@ class Simulator:
 
 @contextmanager
 def simulator(service: Service) -> Iterator[Simulator]:
-    """Return the client of a new user."""
+    """Sign up a new user; yield a client of this user."""
     with httpx2.Client(base_url=service.url, headers=service.sign_up(), timeout=60) as http:
         yield Simulator(http)
 

@@ -1,4 +1,4 @@
-"""Two processes share a cache, which fails in every way it can."""
+"""Two replicas that share a cache while Redis is killed, frozen, full or unreachable."""
 
 import asyncio
 import json
@@ -23,23 +23,23 @@ from tests.live import Proxy, Service, running
 
 @dataclass(frozen=True)
 class OwnRedis:
-    """A Redis that can be killed, frozen and filled."""
+    """Redis server that a test can kill, freeze and fill."""
 
     url: str
     folder: Path
 
     def kill(self) -> None:
-        """End it without a farewell."""
+        """Kill the server without a shutdown."""
         self._signal(signal.SIGKILL)
         (self.folder / "pid").unlink()
 
     def start(self) -> None:
-        """Start it again, empty."""
+        """Start the server again, empty."""
         start(self.folder)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Keep its connections, and do not answer."""
+        """Freeze the server: connections stay open, commands get no reply."""
         self._signal(signal.SIGSTOP)
         try:
             yield
@@ -48,7 +48,7 @@ class OwnRedis:
 
     @contextmanager
     def full(self) -> Iterator[None]:
-        """Have no memory left, and evict nothing."""
+        """Leave the server no memory for writes; the server evicts nothing."""
         with Redis.from_url(self.url) as client:
             client.config_set("maxmemory", 1)
             try:
@@ -57,7 +57,7 @@ class OwnRedis:
                 client.config_set("maxmemory", 0)
 
     def hits(self) -> int:
-        """How often it had what it was asked for."""
+        """Return the number of cache hits."""
         with Redis.from_url(self.url) as client:
             return int(client.info("stats")["keyspace_hits"])
 
@@ -67,7 +67,7 @@ class OwnRedis:
 
 @pytest.fixture(scope="module")
 def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
-    """One for these tests alone."""
+    """Start a Redis that only these tests use."""
     folder = tmp_path_factory.mktemp("redis")
     with redis(folder) as url:
         yield OwnRedis(url, folder)
@@ -75,13 +75,13 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
 
 @pytest.fixture(scope="module")
 def proxy(own_redis: OwnRedis) -> Proxy:
-    """The way to it."""
+    """Return a proxy in front of this Redis."""
     return Proxy("127.0.0.1", urlsplit(own_redis.url).port or 6379)
 
 
 @pytest.fixture(scope="module")
 def services(lasting_url: str, own_redis: OwnRedis, proxy: Proxy) -> Iterator[list[Service]]:
-    """Two processes that go this way, and soon notice that it is cut."""
+    """Start two replicas behind the proxy, with timeouts of one second."""
     url = own_redis.url.replace(f":{urlsplit(own_redis.url).port}", f":{proxy.port}")
     settings = {"REDIS_URL": url, "REDIS_SLOW_SECONDS": "1", "REDIS_TIMEOUT_SECONDS": "1"}
     with (
@@ -93,7 +93,7 @@ def services(lasting_url: str, own_redis: OwnRedis, proxy: Proxy) -> Iterator[li
 
 @pytest.fixture
 def patient_services(lasting_url: str, own_redis: OwnRedis) -> Iterator[list[Service]]:
-    """Two processes for which it never is."""
+    """Start two replicas whose long timeouts never count Redis as unavailable."""
     url = {"REDIS_URL": own_redis.url}
     with running(lasting_url, **url) as first, running(lasting_url, **url) as second:
         yield [first, second]
@@ -101,14 +101,14 @@ def patient_services(lasting_url: str, own_redis: OwnRedis) -> Iterator[list[Ser
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who signed up, and clients of both processes."""
+    """User who signed up, with one client for each replica."""
 
     path: str
     headers: dict[str, str]
     http: list[httpx2.AsyncClient]
 
     async def rename(self, name: str, *, at: int = 0) -> None:
-        """Take another name, at one of the processes; when it is told to come back, it does."""
+        """Change the name at one replica; retry while the response is 503."""
         path, change = "/api/v1/users/me", {"name": name}
         status = 503
         while status == 503:
@@ -117,7 +117,7 @@ class Person:
         assert status == 200, changed.text
 
     async def name(self, *, at: int = 0) -> str:
-        """The name that one of the processes knows."""
+        """Return the name that one replica reads."""
         read = await self.http[at].get(self.path, headers=self.headers)
         assert read.status_code == 200, read.text
         return str(read.json()["name"])
@@ -125,7 +125,7 @@ class Person:
 
 @asynccontextmanager
 async def people(services: list[Service], number: int) -> AsyncIterator[list[Person]]:
-    """Sign that many up."""
+    """Sign up that many users; yield them."""
     limits = httpx2.Limits(max_connections=None)
     async with AsyncExitStack() as stack:
         http = [
@@ -144,7 +144,7 @@ async def people(services: list[Service], number: int) -> AsyncIterator[list[Per
 
 @asynccontextmanager
 async def reading(everybody: list[Person]) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-    """Read from both processes meanwhile, which must not fail; gives what awaits some answers."""
+    """Read from both replicas without errors; yield a function that waits for more responses."""
     answered = asyncio.Condition()
     answers = 0
     done = False
@@ -172,13 +172,13 @@ async def reading(everybody: list[Person]) -> AsyncIterator[Callable[[int], Awai
 
 
 def changes_of_state(service: Service) -> Counter[str]:
-    """How often it logged that Redis went away and came back."""
+    """Return how often the service logged each change of the state of Redis."""
     events = (json.loads(line)["event"] for line in service.log.read_text().splitlines())
     return Counter(event for event in events if event.startswith("redis_"))
 
 
 def wait_until(services: list[Service], state: str) -> None:
-    """Wait until both processes say so of the cache."""
+    """Wait until both replicas report this state of the cache."""
     deadline = time.monotonic() + 60
     for service in services:
         while service.get("/readyz").json()["resources"]["cache"] != state:
@@ -186,26 +186,26 @@ def wait_until(services: list[Service], state: str) -> None:
             time.sleep(0.05)
 
 
-def test_a_read_sees_every_write_that_was_answered(patient_services: list[Service]) -> None:
+def test_reads_see_every_acknowledged_write(patient_services: list[Service]) -> None:
     async def main() -> None:
         async with people(patient_services, 25) as everybody:
 
             async def write_and_read(person: Person, writer: int) -> None:
                 for number in range(10):
-                    # Twice, so that what the first lets others load is old before they store it.
+                    # The second write makes values stale that readers loaded after the first.
                     await person.rename("Ann", at=1 - writer)
                     await person.rename(f"Ann {number}", at=writer)
                     assert await person.name(at=1 - writer) == f"Ann {number}"
                     assert await person.name(at=writer) == f"Ann {number}"
 
-            # Readers who load what is being written, to put it back when it is old.
+            # These readers load values during the writes, and could store stale ones.
             async with reading(everybody[:8]):
                 await asyncio.gather(*map(write_and_read, everybody, cycle((0, 1))))
 
     asyncio.run(main())
 
 
-def test_an_outage_fails_no_read(services: list[Service], own_redis: OwnRedis) -> None:
+def test_reads_succeed_while_redis_is_down(services: list[Service], own_redis: OwnRedis) -> None:
     async def main() -> None:
         async with people(services, 20) as everybody:
             async with reading(everybody) as answers:
@@ -228,20 +228,20 @@ def test_an_outage_fails_no_read(services: list[Service], own_redis: OwnRedis) -
     asyncio.run(main())
     after = [changes_of_state(service) for service in services]
     for changes in map(Counter.__sub__, after, before):
-        # Once, or again on a machine that stood still: not at every read.
+        # A busy machine may cause a few changes of state, but not one for each read.
         assert changes.keys() == {"redis_unavailable", "redis_available"}
         assert max(changes.values()) < 5
 
 
-@pytest.mark.parametrize("way", ["frozen", "full"])
-def test_a_server_that_cannot_serve_fails_no_read(
-    services: list[Service], own_redis: OwnRedis, way: str
+@pytest.mark.parametrize("state", ["frozen", "full"])
+def test_reads_succeed_while_redis_is_frozen_or_full(
+    services: list[Service], own_redis: OwnRedis, state: str
 ) -> None:
     async def main() -> None:
         async with people(services, 20) as everybody, reading(everybody) as answers:
             await answers(100)
-            # Until they have answered: a read that waits for the server fails by its time-out.
-            with getattr(own_redis, way)():
+            # Redis recovers only after these reads, so a read must not wait for the recovery.
+            with getattr(own_redis, state)():
                 await answers(100)
                 await asyncio.to_thread(wait_until, services, "degraded")
                 await answers(100)
@@ -250,7 +250,7 @@ def test_a_server_that_cannot_serve_fails_no_read(
     wait_until(services, "up")
 
 
-def test_what_could_not_be_dropped_is_not_read(services: list[Service], proxy: Proxy) -> None:
+def test_stale_entries_are_not_read_after_an_outage(services: list[Service], proxy: Proxy) -> None:
     async def main() -> None:
         async with people(services, 20) as everybody:
             async with reading(everybody) as answers:
@@ -258,10 +258,10 @@ def test_what_could_not_be_dropped_is_not_read(services: list[Service], proxy: P
             proxy.cut()
             for person in everybody:
                 await person.rename("Anna")
-            # It still has what was before.
+            # Redis still holds the old names.
             await asyncio.to_thread(wait_until, services, "degraded")
             proxy.mend()
-            # Until it is read from again, and longer.
+            # Five seconds are longer than the replicas wait before they read from Redis again.
             ends = time.monotonic() + 5
             while time.monotonic() < ends:
                 for person in everybody:

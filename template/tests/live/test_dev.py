@@ -8,7 +8,7 @@ import pytest
 from scripts.dev import SERVERS, run, servers
 
 
-def test_the_database_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_database_survives_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVIRONMENT", "development")
     for command in (["upgrade", "head"], ["current", "--check-heads"]):
         with servers(tmp_path, ["DATABASE_URL"]) as urls:
@@ -16,7 +16,7 @@ def test_the_database_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             assert run([sys.executable, "-m", "alembic", *command]) == 0
 
 
-def test_a_server_that_cannot_start_is_named(tmp_path: Path) -> None:
+def test_failed_server_start_names_the_setting(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for setting in SERVERS:
         with pytest.raises(SystemExit, match=setting), servers(tmp_path / "file", [setting]):

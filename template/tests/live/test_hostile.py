@@ -1,4 +1,4 @@
-"""What nobody in their right mind sends: a problem is the answer, never a 5xx."""
+"""Malformed and hostile requests: none may cause a 5xx."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ WWW_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 @pytest.fixture(scope="module")
 def http(service: Service) -> Iterator[httpx2.Client]:
-    """Somebody who signed in, and means no good."""
+    """Return a client of a signed-in user."""
     with httpx2.Client(base_url=service.url, headers=service.sign_up(), timeout=60) as client:
         yield client
 
@@ -57,24 +57,24 @@ def assert_refused(response: httpx2.Response, *statuses: int) -> None:
         b'{"email": "@"}',
     ],
 )
-def test_a_body_that_makes_no_sense(http: httpx2.Client, body: bytes) -> None:
+def test_malformed_json_body_is_rejected(http: httpx2.Client, body: bytes) -> None:
     assert_refused(http.patch("/api/v1/users/me", content=body, headers=JSON), 400, 422)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-7", "cp037"])
-def test_a_body_in_another_encoding(http: httpx2.Client, encoding: str) -> None:
+def test_body_in_another_encoding_causes_no_5xx(http: httpx2.Client, encoding: str) -> None:
     body = '{"name": "Änn"}'.encode(encoding)
     response = http.patch("/api/v1/users/me", content=body, headers=JSON)
     assert response.status_code in {200, 400, 422}
 
 
 @pytest.mark.parametrize("name", ["n" * 101, "n" * 900_000, "n\x00", "\u2028"])
-def test_a_name_that_is_none(http: httpx2.Client, name: str) -> None:
+def test_invalid_name_is_rejected(http: httpx2.Client, name: str) -> None:
     assert_refused(http.post("/api/v1/users", json=FORM | {"name": name}), 422)
 
 
 @pytest.mark.parametrize("password", ["", "1234567", "p" * 257])
-def test_a_password_that_is_none(http: httpx2.Client, password: str) -> None:
+def test_password_of_invalid_length_is_rejected(http: httpx2.Client, password: str) -> None:
     assert_refused(http.post("/api/v1/users", json=FORM | {"password": password}), 422)
 
 
@@ -92,7 +92,7 @@ def test_a_password_that_is_none(http: httpx2.Client, password: str) -> None:
         b"a=b&" * 10_000,
     ],
 )
-def test_a_form_that_makes_no_sense(http: httpx2.Client, body: bytes) -> None:
+def test_malformed_form_is_rejected(http: httpx2.Client, body: bytes) -> None:
     response = http.post("/api/v1/auth/token", content=body, headers=WWW_FORM)
     assert_refused(response, 400, 401, 413, 422)
 
@@ -117,18 +117,18 @@ def test_a_form_that_makes_no_sense(http: httpx2.Client, body: bytes) -> None:
         "/api/v1/users/",
     ],
 )
-def test_a_path_that_leads_nowhere(http: httpx2.Client, path: str) -> None:
+def test_unknown_path_or_invalid_parameter_is_rejected(http: httpx2.Client, path: str) -> None:
     assert_refused(http.get(path), 404, 422)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", "multipart/form-data", "{}"])
-def test_a_body_of_another_type(http: httpx2.Client, kind: str) -> None:
+def test_unsupported_content_type_is_rejected(http: httpx2.Client, kind: str) -> None:
     headers = {"Content-Type": kind}
     assert_refused(http.post("/api/v1/users", content=b"\xff\x00", headers=headers), 415, 422)
 
 
 @pytest.mark.parametrize("tag", ["x", "*,", '"', "\\", "," * 5_000, '"' + "9" * 5_000 + '"'])
-def test_a_tag_that_nobody_gave(http: httpx2.Client, tag: str) -> None:
+def test_invalid_etag_causes_no_error(http: httpx2.Client, tag: str) -> None:
     response = http.patch("/api/v1/users/me", json={"name": "Ann"}, headers={"If-Match": tag})
     assert response.status_code in {200, 412}
     response = http.get("/api/v1/users/me", headers={"If-None-Match": tag})
@@ -136,6 +136,6 @@ def test_a_tag_that_nobody_gave(http: httpx2.Client, tag: str) -> None:
 
 
 @pytest.mark.parametrize("token", ["x", "a.b.c", "é", "." * 5_000, "eyJhbGciOiJub25lIn0.e30."])
-def test_a_token_that_nobody_issued(http: httpx2.Client, token: str) -> None:
+def test_forged_token_is_rejected(http: httpx2.Client, token: str) -> None:
     headers = {b"Authorization": f"Bearer {token}".encode()}
     assert_refused(http.get("/api/v1/users/me", headers=headers), 401)

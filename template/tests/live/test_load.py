@@ -1,4 +1,4 @@
-"""The service under load, as a process of its own."""
+"""Concurrent requests to a running service."""
 
 import asyncio
 import socket
@@ -20,13 +20,13 @@ from tests.settings import make_settings
 
 
 def client(service: Service, **options: Any) -> httpx2.AsyncClient:
-    """A client that opens as many connections as it has requests."""
+    """Return a client that opens a connection for every concurrent request."""
     limits = httpx2.Limits(max_connections=None)
     return httpx2.AsyncClient(base_url=service.url, limits=limits, timeout=60, **options)
 
 
 def signed_in(service: Service) -> httpx2.AsyncClient:
-    """A client of somebody who signed up."""
+    """Return a client of a new signed-in user."""
     return client(service, headers=service.sign_up())
 
 
@@ -35,12 +35,12 @@ def statuses(responses: list[httpx2.Response]) -> list[int]:
 
 
 @contextmanager
-def nobody_writes(url: str) -> Iterator[None]:
-    """Hold every user in a transaction that does not end."""
+def blocked_writes(url: str) -> Iterator[None]:
+    """Lock every user in a transaction that stays open."""
     held, over = Event(), Event()
 
     def hold(connection: Connection) -> None:
-        connection.execute(update(User).values(name="Nobody"))
+        connection.execute(update(User).values(name="Locked"))
         held.set()
         over.wait()
 
@@ -54,7 +54,7 @@ def nobody_writes(url: str) -> Iterator[None]:
             holding.result()
 
 
-def test_256_requests_at_once_are_all_answered(service: Service) -> None:
+def test_256_concurrent_requests_succeed(service: Service) -> None:
     async def main() -> list[int]:
         async with signed_in(service) as http:
             requests = [http.get("/api/v1/users/me") for _ in range(256)]
@@ -63,11 +63,11 @@ def test_256_requests_at_once_are_all_answered(service: Service) -> None:
     assert asyncio.run(main()) == [200] * 256
 
 
-def test_what_needs_no_database_waits_for_nobody(service: Service, lasting_url: str) -> None:
+def test_livez_responds_while_writes_wait_for_a_lock(service: Service, lasting_url: str) -> None:
     async def main() -> list[int]:
         async with signed_in(service) as http, client(service) as prober:
-            with nobody_writes(lasting_url):
-                # More than there are connections, or threads.
+            with blocked_writes(lasting_url):
+                # 100 requests exceed the connection pool and the thread pool.
                 change = {"name": "Ann"}
                 requests = [
                     asyncio.create_task(http.patch("/api/v1/users/me", json=change))
@@ -82,7 +82,7 @@ def test_what_needs_no_database_waits_for_nobody(service: Service, lasting_url: 
     assert asyncio.run(main()) == [200] * 100
 
 
-def test_one_of_many_equal_sign_ups_succeeds(service: Service) -> None:
+def test_concurrent_sign_ups_with_one_email_create_one_user(service: Service) -> None:
     async def main() -> list[int]:
         form = {"email": f"{uuid4().hex}@example.com", "name": "Ann", "password": PASSWORD}
         async with client(service) as http:
@@ -92,7 +92,7 @@ def test_one_of_many_equal_sign_ups_succeeds(service: Service) -> None:
     assert asyncio.run(main()) == [201] + [409] * 19
 
 
-def test_changes_of_different_fields_both_land(service: Service) -> None:
+def test_concurrent_updates_of_different_fields_are_both_kept(service: Service) -> None:
     async def main() -> None:
         async with signed_in(service) as http:
             for number in range(20):
@@ -106,7 +106,7 @@ def test_changes_of_different_fields_both_land(service: Service) -> None:
     asyncio.run(main())
 
 
-def test_one_of_many_conditional_changes_succeeds(service: Service) -> None:
+def test_concurrent_updates_with_one_etag_succeed_once(service: Service) -> None:
     async def main() -> list[int]:
         async with signed_in(service) as http:
             tag = (await http.get("/api/v1/users/me")).headers["ETag"]
@@ -119,7 +119,7 @@ def test_one_of_many_conditional_changes_succeeds(service: Service) -> None:
     assert asyncio.run(main()) == [200] + [412] * 19
 
 
-def test_what_was_answered_is_read(service: Service) -> None:
+def test_created_user_is_readable_right_after_the_response(service: Service) -> None:
     async def write_and_read(http: httpx2.AsyncClient) -> bool:
         form = {"email": f"{uuid4().hex}@example.com", "name": "Ann", "password": PASSWORD}
         created = await http.post("/api/v1/users", json=form)
@@ -134,21 +134,21 @@ def test_what_was_answered_is_read(service: Service) -> None:
     assert all(asyncio.run(main()))
 
 
-def test_a_body_is_refused_as_soon_as_it_is_too_large(service: Service) -> None:
+def test_oversized_body_is_rejected_before_its_end(service: Service) -> None:
     url = httpx2.URL(service.url)
     head = b"POST /api/v1/users HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
     with socket.create_connection((url.host, url.port or 80), timeout=60) as connection:
         connection.sendall(head + b"%x\r\n" % 1_000_001 + b"x" * 1_000_001 + b"\r\n")
-        # No end of the body: it is not waited for.
+        # The service responds although the body has no end.
         assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_request_leaves_one_line(service: Service) -> None:
+def test_request_writes_one_log_line(service: Service) -> None:
     request_id = uuid4().hex
     service.get(f"/api/v1/users/{uuid4()}?q=1", **{"X-Request-ID": request_id})
     mine: list[dict[str, Any]] = []
     deadline = time.monotonic() + 20
-    # It is written when the response is on its way; and a second one would be soon after.
+    # The service logs after the response; a duplicate line would follow within the pause.
     while not mine:
         assert time.monotonic() < deadline
         time.sleep(0.2)

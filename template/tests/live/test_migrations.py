@@ -1,4 +1,4 @@
-"""Replicas that migrate at the same moment."""
+"""Concurrent migrations of one database by several replicas."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The database goes away, and comes back."""
+"""Outages of PostgreSQL: the service returns 503 and recovers."""
 
 import asyncio
 import json
@@ -17,35 +17,35 @@ from tests.settings import make_settings
 
 @pytest.fixture(scope="module")
 def proxy(lasting_url: str) -> Proxy:
-    """The way to the database."""
+    """Return a proxy in front of PostgreSQL."""
     url = make_url(lasting_url)
     return Proxy(url.host or "127.0.0.1", url.port or 5432)
 
 
 @pytest.fixture(scope="module")
 def proxied_url(lasting_url: str, proxy: Proxy) -> str:
-    """Its URL."""
+    """Return the URL of the database behind the proxy."""
     url = make_url(lasting_url).set(host="127.0.0.1", port=proxy.port)
     return url.render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="module")
 def service(proxied_url: str) -> Iterator[Service]:
-    """A service that goes this way."""
+    """Start a service that reaches the database through the proxy."""
     with running(proxied_url) as service:
         yield service
 
 
 @pytest.fixture(scope="module")
 def http(service: Service) -> Iterator[httpx2.Client]:
-    """Somebody who signed in."""
+    """Return a client of a signed-in user."""
     headers = service.sign_up()
     with httpx2.Client(base_url=service.url, headers=headers, timeout=60) as client:
         yield client
 
 
-def test_a_read_is_one_round_trip(http: httpx2.Client, proxy: Proxy) -> None:
-    for _ in range(20):  # Every connection has seen the statement.
+def test_read_takes_one_round_trip(http: httpx2.Client, proxy: Proxy) -> None:
+    for _ in range(20):  # Let every connection prepare the statement.
         http.get("/api/v1/users/me")
     before = proxy.messages
     for _ in range(10):
@@ -53,9 +53,7 @@ def test_a_read_is_one_round_trip(http: httpx2.Client, proxy: Proxy) -> None:
     assert proxy.messages - before == 10
 
 
-def test_dropped_connections_are_noticed_before_they_are_used(
-    http: httpx2.Client, proxy: Proxy
-) -> None:
+def test_dropped_connections_are_replaced_before_use(http: httpx2.Client, proxy: Proxy) -> None:
     for _ in range(3):
         proxy.drop()
         time.sleep(0.1)
@@ -63,7 +61,7 @@ def test_dropped_connections_are_noticed_before_they_are_used(
             assert http.get("/api/v1/users/me").status_code == 200
 
 
-def test_an_outage_is_a_503_and_ends_by_itself(http: httpx2.Client, proxy: Proxy) -> None:
+def test_outage_returns_503_and_service_recovers(http: httpx2.Client, proxy: Proxy) -> None:
     proxy.cut()
     change = {"name": "Anna"}
     for response in (
@@ -81,9 +79,7 @@ def test_an_outage_is_a_503_and_ends_by_itself(http: httpx2.Client, proxy: Proxy
     assert http.get("/readyz").status_code == 200
 
 
-def test_a_database_that_stops_answering_holds_nobody_for_long(
-    proxied_url: str, proxy: Proxy
-) -> None:
+def test_frozen_database_returns_503_after_the_timeouts(proxied_url: str, proxy: Proxy) -> None:
     async def main(service: Service, headers: dict[str, str]) -> list[int]:
         async with httpx2.AsyncClient(base_url=service.url, headers=headers, timeout=30) as many:
             requests = [many.get("/api/v1/users/me") for _ in range(30)]
@@ -106,7 +102,9 @@ def test_a_database_that_stops_answering_holds_nobody_for_long(
         assert service.get("/api/v1/users/me", **headers).status_code == 200
 
 
-def test_only_503s_under_load(service: Service, http: httpx2.Client, proxy: Proxy) -> None:
+def test_outages_under_load_cause_only_503s(
+    service: Service, http: httpx2.Client, proxy: Proxy
+) -> None:
     async def main() -> set[int]:
         seen: set[int] = set()
         answered = asyncio.Condition()
@@ -146,7 +144,7 @@ def test_only_503s_under_load(service: Service, http: httpx2.Client, proxy: Prox
     assert http.get("/api/v1/users/me").status_code == 200
 
 
-def test_a_migration_waits_longer_than_a_request(proxied_url: str, proxy: Proxy) -> None:
+def test_migration_waits_longer_than_the_connect_timeout(proxied_url: str, proxy: Proxy) -> None:
     def look(connection: Connection) -> None:
         connection.execute(text("SELECT 1"))
 
@@ -156,7 +154,7 @@ def test_a_migration_waits_longer_than_a_request(proxied_url: str, proxy: Proxy)
     run_migrations(settings, look)
 
 
-def test_the_start_does_not_fail_without_the_database(proxied_url: str, proxy: Proxy) -> None:
+def test_service_starts_without_the_database(proxied_url: str, proxy: Proxy) -> None:
     proxy.cut()
     with running(proxied_url, DATABASE_START_TIMEOUT_SECONDS="0.5") as service:
         assert service.get("/readyz").status_code == 503

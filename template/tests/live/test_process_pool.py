@@ -1,4 +1,4 @@
-"""Jobs in processes of the service, which die in every way they can."""
+"""Jobs in the process pool: results, cancellation, killed processes and shutdown."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ SETTINGS = {"PROCESS_POOL_SIZE": "1", "JOB_LEASE_SECONDS": "4", "JOB_SWEEP_SECON
 
 @pytest.fixture(scope="module")
 def services(server: str) -> Iterator[list[Service]]:
-    """Two processes that serve, each with one for jobs."""
+    """Start two replicas of the service, each with one process for jobs."""
     with (
         databases.database(server) as url,
         running(url, **SETTINGS) as first,
@@ -31,20 +31,20 @@ def services(server: str) -> Iterator[list[Service]]:
 
 @pytest.fixture
 def ann(services: list[Service]) -> Iterator[Simulator]:
-    """Somebody who uses the first."""
+    """Return a client of a new user at the first replica."""
     with simulator(services[0]) as ann:
         yield ann
 
 
 @pytest.fixture
 def own_url(server: str) -> Iterator[str]:
-    """A database that no other process works for."""
+    """Return the URL of a database whose jobs no other process runs."""
     with databases.database(server) as url:
         yield url
 
 
 def processes(service: Service) -> list[int]:
-    """The processes of a service that do jobs."""
+    """Return the ids of the processes that run the jobs of a service."""
     started = children(service.process.pid)
     for pid, _ in [*started]:
         started += children(pid)
@@ -55,7 +55,7 @@ def events(services: list[Service]) -> list[str]:
     return [line["event"] for service in services for line in service.log_lines()]
 
 
-def test_a_job_is_done_as_by_its_function(ann: Simulator) -> None:
+def test_job_returns_the_result_of_its_function(ann: Simulator) -> None:
     path = ann.submit(LONG)
     ann.wait_until_under_way(path)
     assert ann.state(path)["status"] == "running"
@@ -64,8 +64,8 @@ def test_a_job_is_done_as_by_its_function(ann: Simulator) -> None:
     assert state["result"] == simulate(**LONG, report=lambda _: None)
 
 
-def test_every_job_is_begun_once(services: list[Service], ann: Simulator) -> None:
-    # Each is logged by the id of the request that asked for it.
+def test_every_job_is_started_once(services: list[Service], ann: Simulator) -> None:
+    # The log names a job by the id of the request that submitted the job.
     ids = [uuid4().hex for _ in range(8)]
     paths = [ann.submit(SHORT | {"paths": 5}, **{"X-Request-ID": each}) for each in ids]
     results = [ann.wait(path)["result"] for path in paths]
@@ -75,7 +75,7 @@ def test_every_job_is_begun_once(services: list[Service], ann: Simulator) -> Non
     assert [begun.count(each) for each in ids] == [1] * 8
 
 
-def test_what_is_cancelled_stops(ann: Simulator) -> None:
+def test_cancelled_jobs_stop(ann: Simulator) -> None:
     under_way = [ann.submit(ENDLESS), ann.submit(ENDLESS)]
     for path in under_way:
         ann.wait_until_under_way(path)
@@ -83,11 +83,11 @@ def test_what_is_cancelled_stops(ann: Simulator) -> None:
     for path in [waiting, *under_way]:
         ann.cancel(path)
         assert ann.state(path)["status"] == "cancelled"
-    # There is room for others soon.
+    # Cancelled jobs soon free their processes.
     assert ann.wait(ann.submit(SHORT), seconds=20)["status"] == "succeeded"
 
 
-def test_a_process_that_is_killed_is_replaced(services: list[Service], ann: Simulator) -> None:
+def test_job_is_retried_when_its_process_is_killed(services: list[Service], ann: Simulator) -> None:
     path = ann.submit(LONG)
     ann.wait_until_under_way(path)
     for service in services:
@@ -97,7 +97,7 @@ def test_a_process_that_is_killed_is_replaced(services: list[Service], ann: Simu
     assert "job_process_died" in events(services)
 
 
-def test_a_job_that_kills_its_process_is_given_up(own_url: str) -> None:
+def test_job_fails_after_its_last_attempt(own_url: str) -> None:
     with running(own_url, **SETTINGS, JOB_ATTEMPTS="2") as service, simulator(service) as ann:
         path = ann.submit(ENDLESS)
         deadline = time.monotonic() + 60
@@ -108,18 +108,18 @@ def test_a_job_that_kills_its_process_is_given_up(own_url: str) -> None:
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
             time.sleep(0.1)
-    assert state["error"] == "It was given up after 2 attempts."
+    assert state["error"] == "The job failed 2 times: submit a new one."
     assert (state["status"], state["result"]) == ("failed", None)
 
 
-def test_a_job_that_takes_too_long_is_ended(own_url: str) -> None:
+def test_job_fails_at_the_time_limit(own_url: str) -> None:
     limit = {"JOB_TIME_LIMIT_SECONDS": "1"}
     with running(own_url, **SETTINGS, **limit) as service, simulator(service) as ann:
         state = ann.wait(ann.submit(ENDLESS))
-        assert (state["status"], state["error"]) == ("failed", "It took too long.")
+        assert (state["status"], state["error"]) == ("failed", "Timed out: use smaller inputs.")
 
 
-def test_another_process_goes_on_when_one_is_killed(own_url: str) -> None:
+def test_another_replica_takes_over_jobs_of_a_killed_one(own_url: str) -> None:
     with running(own_url, **SETTINGS) as killed, simulator(killed) as ann:
         paths = [ann.submit(LONG), ann.submit(SHORT)]
         ann.wait_until_under_way(paths[0])
@@ -132,18 +132,18 @@ def test_another_process_goes_on_when_one_is_killed(own_url: str) -> None:
     assert not [pid for pid in orphans if Path(f"/proc/{pid}").exists()]
 
 
-def test_what_runs_at_the_end_is_handed_back(own_url: str) -> None:
-    # A lease that outlasts the test: nobody has to be believed dead first. Nor is it an attempt.
+def test_shutdown_releases_running_jobs(own_url: str) -> None:
+    # The lease outlasts the test, so only a release requeues the job. A release is no attempt.
     patient = SETTINGS | {"JOB_LEASE_SECONDS": "600", "JOB_ATTEMPTS": "1"}
     with running(own_url, PROCESS_POOL_SIZE="0") as reader, simulator(reader) as ann:
         path = ann.submit(LONG)
         with running(own_url, **patient) as service:
             ann.wait_until_under_way(path)
-            # As a terminal and a service manager do: to all processes of the group.
+            # Terminals and service managers send SIGTERM to all processes of the group.
             for pid in processes(service):
                 os.kill(pid, signal.SIGTERM)
         assert ann.state(path)["status"] == "queued"
-        # While its process still starts, too.
+        # A job is also released while its process is still starting.
         for _ in range(2):
             with running(own_url, **patient) as service:
                 ann.wait_until_running(path)

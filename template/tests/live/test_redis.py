@@ -1,4 +1,4 @@
-"""The Redis of the project's own: `scripts/redis.py`."""
+"""Start, sharing and stop of the Redis that `scripts/redis.py` runs."""
 
 import os
 import signal
@@ -24,30 +24,30 @@ def up(url: str) -> bool:
 def wait_until_down(url: str) -> None:
     deadline = time.monotonic() + 60
     while up(url):
-        assert time.monotonic() < deadline, "the server is still there"
+        assert time.monotonic() < deadline, "the server still accepts connections"
         time.sleep(0.05)
 
 
-def test_it_stops_at_the_end(tmp_path: Path) -> None:
+def test_server_stops_at_the_end_of_the_block(tmp_path: Path) -> None:
     with redis(tmp_path) as url:
         assert up(url)
     wait_until_down(url)
 
 
-def test_it_leaves_its_folder_alone_at_the_end(tmp_path: Path) -> None:
+def test_folder_can_be_deleted_after_the_block(tmp_path: Path) -> None:
     for _ in range(5):
         with TemporaryDirectory(dir=tmp_path) as folder, redis(Path(folder)):
             pass
 
 
-def test_who_comes_second_shares_it(tmp_path: Path) -> None:
+def test_concurrent_users_share_one_server(tmp_path: Path) -> None:
     with redis(tmp_path) as first:
         with redis(tmp_path) as second:
             assert second == first
         assert up(first)
 
 
-def test_only_its_user_may_use_it(tmp_path: Path) -> None:
+def test_password_is_required_and_readable_by_its_user_only(tmp_path: Path) -> None:
     with redis(tmp_path) as url, Redis(port=urlsplit(url).port or 0, retry=ONCE) as stranger:
         with pytest.raises(AuthenticationError):
             stranger.ping()
@@ -55,7 +55,7 @@ def test_only_its_user_may_use_it(tmp_path: Path) -> None:
         assert modes == {0o600}
 
 
-def test_it_stops_when_its_user_is_killed(tmp_path: Path) -> None:
+def test_server_stops_when_the_program_is_killed(tmp_path: Path) -> None:
     program = (
         "import pathlib, sys, time; from scripts.redis import redis\n"
         "with redis(pathlib.Path(sys.argv[1])) as url:\n"
@@ -71,7 +71,7 @@ def test_it_stops_when_its_user_is_killed(tmp_path: Path) -> None:
     wait_until_down(url)
 
 
-def test_it_starts_after_a_crash(tmp_path: Path) -> None:
+def test_server_starts_after_a_crash(tmp_path: Path) -> None:
     with redis(tmp_path) as crashed:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
         wait_until_down(crashed)

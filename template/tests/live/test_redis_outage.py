@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""Outages of Redis: when it counts as unavailable, and which keys are deleted afterwards."""
+"""Outages of Redis: the circuit breaker, and the keys that are deleted afterwards."""
 
 # {% call unasync() %}
 import os
@@ -28,13 +28,13 @@ from tests.settings import make_settings
 
 @pytest.fixture
 def url() -> str:
-    """URL of the server."""
+    """Return the URL of Redis."""
     return os.environ["REDIS_URL"]
 
 
 @pytest.fixture
 def proxy(url: str) -> Proxy:
-    """Proxy in front of Redis."""
+    """Return a proxy in front of Redis."""
     return Proxy("127.0.0.1", urlsplit(url).port or 6379)
 
 
@@ -55,7 +55,7 @@ def build(lasting_url: str, url: str, proxy: Proxy) -> Callable[..., FastAPI]:
 
 @pytest.fixture
 async def direct(url: str) -> AsyncIterator[Redis]:
-    """Client of the server without the proxy."""
+    """Return a client that connects to Redis without the proxy."""
     async with Redis.from_url(url) as client:
         yield client
 
@@ -83,7 +83,7 @@ async def test_dropped_connections_are_no_outage(build: Build, proxy: Proxy) -> 
             assert cache.up
 
 
-async def test_what_fails_once_is_tried_again(
+async def test_failed_delete_is_retried(
     build: Build, direct: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = build(redis_probe_seconds=60)
@@ -104,10 +104,10 @@ async def test_what_fails_once_is_tried_again(
         assert not await direct.exists(name)
 
 
-async def test_nothing_is_read_while_something_has_to_be_deleted(
+async def test_cache_is_not_read_while_a_delete_is_pending(
     build: Build, direct: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # It would be read from again soon.
+    # With this timeout, reads would resume soon if no delete were pending.
     app = build(redis_timeout_seconds=0.1)
     async with serve(app):
         cache = app.state.components[Cache]
@@ -130,7 +130,7 @@ async def test_nothing_is_read_while_something_has_to_be_deleted(
         assert not await direct.exists(name)
 
 
-async def test_who_waits_for_a_connection_is_told(build: Build) -> None:
+async def test_connecting_raises_while_redis_is_unavailable(build: Build) -> None:
     app = build(redis_url="redis://127.0.0.1:1/0")
     async with serve(app):
         cache = app.state.components[Cache]
@@ -143,13 +143,13 @@ async def test_who_waits_for_a_connection_is_told(build: Build) -> None:
             await ask()
 
 
-async def test_a_slow_server_is_not_read_from(build: Build) -> None:
+async def test_slow_server_is_not_read(build: Build) -> None:
     app = build(redis_slow_seconds=1e-9)
     async with serve(app):
         assert not app.state.components[Cache].up
 
 
-async def test_what_could_not_be_deleted_is_deleted_before_the_next_read(
+async def test_pending_deletes_run_before_the_next_read(
     build: Build, proxy: Proxy, direct: Redis
 ) -> None:
     app = build()
@@ -174,17 +174,17 @@ async def test_what_could_not_be_deleted_is_deleted_before_the_next_read(
         since = monotonic()
         await to_thread.run_sync(proxy.mend)
         await until(deleted)
-        # The probe that deleted it ends a moment later.
+        # The probe that deleted the key ends a moment later.
         await until(reachable)
-        # Meanwhile what is to be deleted is deleted at once.
+        # Deletes run at once even before reads resume.
         await direct.set(name, "newer")
         await cache.delete({name}, expires_seconds=60)
         assert await deleted()
         await until(up)
-        assert monotonic() - since > 1, "others may not have told theirs yet"
+        assert monotonic() - since > 1, "other processes may still have deletes pending"
 
 
-async def test_what_has_expired_is_not_deleted(build: Build, proxy: Proxy, direct: Redis) -> None:
+async def test_expired_key_is_not_deleted(build: Build, proxy: Proxy, direct: Redis) -> None:
     app = build()
     async with serve(app):
         cache = app.state.components[Cache]
@@ -202,7 +202,7 @@ async def test_what_has_expired_is_not_deleted(build: Build, proxy: Proxy, direc
         assert await direct.exists(name)
 
 
-async def test_the_end_tells_what_is_left(build: Build, proxy: Proxy, direct: Redis) -> None:
+async def test_shutdown_runs_pending_deletes(build: Build, proxy: Proxy, direct: Redis) -> None:
     app = build()
     async with serve(app):
         cache = app.state.components[Cache]
@@ -214,7 +214,7 @@ async def test_the_end_tells_what_is_left(build: Build, proxy: Proxy, direct: Re
     assert not await direct.exists(name)
 
 
-async def test_it_goes_on_looking(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_probe_survives_an_exception(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     app = build()
     async with serve(app):
         looks: list[float] = []

@@ -1,4 +1,4 @@
-"""Requests made from the OpenAPI document, valid and not: none may break the service."""
+"""Requests generated from the OpenAPI document, valid and invalid: none may cause a 5xx."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ from tests.settings import make_settings
 
 @pytest.fixture
 def headers(service: Service) -> dict[str, str]:
-    """Headers that sign the requests of a new user."""
+    """Return the headers that authenticate a new user."""
     return service.sign_up()
 
 
-# The document needs no database.
+# The OpenAPI document is built without a database.
 app = create_app(make_settings(databases.NOWHERE))
 schema = schemathesis.openapi.from_dict(app.openapi())
 OPERATIONS = [schema[path][method] for path in schema for method in schema[path]]
@@ -33,7 +33,7 @@ OPERATIONS = [schema[path][method] for path in schema for method in schema[path]
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_no_request_breaks_the_service(
+def test_generated_requests_cause_no_5xx(
     operation: Any, data: DataObject, service: Service, headers: dict[str, str]
 ) -> None:
     case = data.draw(operation.as_strategy())

@@ -1,4 +1,4 @@
-"""The service while it stops."""
+"""Graceful shutdown of the service."""
 
 import socket
 import time
@@ -13,8 +13,8 @@ FORM = b'{"email": "slow@example.com", "name": "Ann", "password": "correct horse
 
 
 @contextmanager
-def half_a_request(service: Service) -> Iterator[socket.socket]:
-    """A request under way: its last byte is still to come."""
+def unfinished_request(service: Service) -> Iterator[socket.socket]:
+    """Send a request without its last byte; yield the connection."""
     url = httpx2.URL(service.url)
     head = (
         "POST /api/v1/users HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
@@ -26,15 +26,15 @@ def half_a_request(service: Service) -> Iterator[socket.socket]:
         yield connection
 
 
-def test_a_stop_answers_what_is_under_way_and_cuts_what_takes_too_long(lasting_url: str) -> None:
+def test_shutdown_finishes_requests_until_the_graceful_timeout(lasting_url: str) -> None:
     settings = {"SHUTDOWN_DELAY_SECONDS": "3", "GRACEFUL_TIMEOUT_SECONDS": "10"}
     with (
         running(lasting_url, **settings) as service,
-        half_a_request(service) as ends,
-        half_a_request(service) as endless,
+        unfinished_request(service) as ends,
+        unfinished_request(service) as endless,
     ):
         service.process.terminate()
-        # Proxies learn that it goes, and everybody else is still served.
+        # Load balancers see an unready service, which still serves all other requests.
         while (ready := service.get("/readyz")).headers.get("Connection") != "close":
             time.sleep(0.05)
         assert ready.status_code == 503

@@ -1,4 +1,4 @@
-"""Many submissions at once, to the service as a process of its own."""
+"""Concurrent submissions of simulations to a running service."""
 
 import asyncio
 from uuid import uuid4
@@ -12,7 +12,7 @@ FORM = {"paths": 10, "steps": 10, "seed": 7}
 
 
 def submit(service: Service, number: int, **headers: str) -> list[httpx2.Response]:
-    """Submit as somebody new, that often at once."""
+    """Submit that many simulations concurrently as a new user."""
 
     async def main() -> list[httpx2.Response]:
         signed = service.sign_up() | headers
@@ -29,11 +29,11 @@ def statuses(responses: list[httpx2.Response]) -> list[int]:
     return sorted(response.status_code for response in responses)
 
 
-def test_20_equal_submissions_are_one_job(service: Service) -> None:
+def test_concurrent_submissions_with_one_idempotency_key_create_one_job(service: Service) -> None:
     responses = submit(service, 20, **{"Idempotency-Key": uuid4().hex})
     assert statuses(responses) == [200] * 19 + [202]
     assert len({response.headers["Location"] for response in responses}) == 1
 
 
-def test_no_more_wait_than_a_caller_may_have(service: Service) -> None:
+def test_submissions_over_the_limit_of_a_caller_return_429(service: Service) -> None:
     assert statuses(submit(service, 30)) == [202] * 10 + [429] * 20

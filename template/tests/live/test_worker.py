@@ -1,4 +1,4 @@
-"""Jobs in Celery workers, which die in every way they can, as does the broker."""
+"""Jobs in Celery workers: results, cancellation, killed workers and broker outages."""
 
 import os
 import time
@@ -19,21 +19,21 @@ from tests.settings import make_settings
 
 @pytest.fixture(scope="module")
 def jobs_url(server: str) -> Iterator[str]:
-    """A database for these tests alone."""
+    """Return the URL of a database that only these tests use."""
     with databases.database(server) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def proxy() -> Proxy:
-    """The way to the broker."""
+    """Return a proxy in front of the broker."""
     url = urlsplit(os.environ["BROKER_URL"])
     return Proxy(url.hostname or "", url.port or 0)
 
 
 @pytest.fixture(scope="module")
 def settings(proxy: Proxy) -> dict[str, str]:
-    """A part of the broker for these tests alone, and no patience."""
+    """Return settings with a private broker prefix and short intervals."""
     url = os.environ["BROKER_URL"]
     return {
         "BROKER_PREFIX": f"test-{uuid4().hex}",
@@ -46,26 +46,26 @@ def settings(proxy: Proxy) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def service(jobs_url: str, settings: dict[str, str]) -> Iterator[Service]:
-    """The service that takes the jobs."""
+    """Start the service that accepts the jobs."""
     with running(jobs_url, **settings) as service:
         yield service
 
 
 @pytest.fixture
 def ann(service: Service) -> Iterator[Simulator]:
-    """Somebody who uses it."""
+    """Return a client of a new user."""
     with simulator(service) as ann:
         yield ann
 
 
 @pytest.fixture(scope="module")
 def shared_worker(jobs_url: str, settings: dict[str, str]) -> Iterator[Worker]:
-    """A worker that several tests use."""
+    """Start a worker that several tests use."""
     with working(jobs_url, **settings) as worker:
         yield worker
 
 
-def test_a_job_is_done_as_by_its_function(ann: Simulator, shared_worker: Worker) -> None:
+def test_job_returns_the_result_of_its_function(ann: Simulator, shared_worker: Worker) -> None:
     request_id = uuid4().hex
     path = ann.submit(LONG, **{"X-Request-ID": request_id})
     ann.wait_until_under_way(path)
@@ -76,18 +76,18 @@ def test_a_job_is_done_as_by_its_function(ann: Simulator, shared_worker: Worker)
     assert shared_worker.begun()[-1] == request_id
 
 
-def test_what_is_cancelled_stops(ann: Simulator, shared_worker: Worker) -> None:
+def test_cancelled_jobs_stop(ann: Simulator, shared_worker: Worker) -> None:
     under_way = ann.submit(ENDLESS)
     ann.wait_until_under_way(under_way)
     waiting = ann.submit(ENDLESS)
     for path in [waiting, under_way]:
         ann.cancel(path)
         assert ann.state(path)["status"] == "cancelled"
-    # There is room for others soon.
+    # A cancelled job soon frees its process.
     assert ann.wait(ann.submit(SHORT), seconds=20)["status"] == "succeeded"
 
 
-def test_a_message_that_comes_twice_is_one_run(
+def test_duplicate_messages_start_a_job_once(
     ann: Simulator, shared_worker: Worker, jobs_url: str, settings: dict[str, str]
 ) -> None:
     names = ("broker_url", "broker_prefix")
@@ -103,7 +103,7 @@ def test_a_message_that_comes_twice_is_one_run(
     assert shared_worker.begun().count(request_id) == 1
 
 
-def test_a_process_that_is_killed_is_replaced(ann: Simulator, shared_worker: Worker) -> None:
+def test_job_is_retried_when_its_process_is_killed(ann: Simulator, shared_worker: Worker) -> None:
     path = ann.submit(LONG)
     ann.wait_until_under_way(path)
     shared_worker.kill_busiest()
@@ -111,7 +111,7 @@ def test_a_process_that_is_killed_is_replaced(ann: Simulator, shared_worker: Wor
 
 
 @pytest.mark.parametrize("how", ["cut", "freeze"])
-def test_a_broker_that_is_away_loses_nothing(
+def test_broker_outage_loses_no_jobs(
     ann: Simulator, shared_worker: Worker, proxy: Proxy, how: str
 ) -> None:
     getattr(proxy, how)()
@@ -121,7 +121,7 @@ def test_a_broker_that_is_away_loses_nothing(
             started = time.monotonic()
             paths.append(ann.submit(SHORT))
             seconds.append(time.monotonic() - started)
-        # Nor does anybody wait for it, but for a machine that may be busy once.
+        # Requests do not wait for the broker; one may be slow on a busy machine.
         assert sorted(seconds)[1] < 2
         ready = ann.http.get("/readyz")
         assert ready.status_code == 200
@@ -130,7 +130,7 @@ def test_a_broker_that_is_away_loses_nothing(
     assert [ann.wait(path)["status"] for path in paths] == ["succeeded"] * 3
 
 
-def test_it_stops_in_time_or_hands_back(
+def test_worker_finishes_or_releases_jobs_when_it_stops(
     ann: Simulator, jobs_url: str, settings: dict[str, str], shared_worker: Worker
 ) -> None:
     path = ann.submit(SHORT)
@@ -138,7 +138,7 @@ def test_it_stops_in_time_or_hands_back(
     assert shared_worker.stop() == 0
     assert ann.state(path)["status"] == "succeeded"
 
-    # A lease that outlasts the test: nobody has to be believed dead first. Nor is it an attempt.
+    # The lease outlasts the test, so only a release requeues the job. A release is no attempt.
     path = ann.submit(ENDLESS)
     patient = settings | {"JOB_LEASE_SECONDS": "600", "JOB_ATTEMPTS": "1"}
     with working(jobs_url, **patient, WORKER_STOP_SECONDS="1") as worker:
@@ -150,7 +150,7 @@ def test_it_stops_in_time_or_hands_back(
     ann.cancel(path)
 
 
-def test_another_worker_goes_on_when_one_is_killed(
+def test_another_worker_takes_over_jobs_of_a_killed_one(
     ann: Simulator, jobs_url: str, settings: dict[str, str]
 ) -> None:
     with working(jobs_url, **settings) as killed:
@@ -161,18 +161,18 @@ def test_another_worker_goes_on_when_one_is_killed(
         assert ann.wait(path)["status"] == "succeeded"
 
 
-def test_a_job_that_does_not_behave_is_ended(
+def test_jobs_that_exceed_limits_or_kill_their_process_fail(
     ann: Simulator, jobs_url: str, settings: dict[str, str]
 ) -> None:
     limits = {"JOB_TIME_LIMIT_SECONDS": "4", "JOB_KILL_SECONDS": "5"}
     with working(jobs_url, "tests.live.uncancellable_job", **settings, **limits) as worker:
-        listens, does_not = ann.submit(ENDLESS), ann.submit(TINY | {"seed": STUBBORN_SEED})
-        for path in (listens, does_not):
+        interruptible, stubborn = ann.submit(ENDLESS), ann.submit(TINY | {"seed": STUBBORN_SEED})
+        for path in (interruptible, stubborn):
             state = ann.wait(path)
-            assert (state["status"], state["error"]) == ("failed", "It took too long.")
-        # Nobody else waits for ever for what its process does not survive.
+            assert (state["status"], state["error"]) == ("failed", "Timed out: use smaller inputs.")
+        # A job that kills its process must not block the jobs after it.
         paths = [ann.submit(TINY | {"seed": SUICIDAL_SEED}), ann.submit(TINY)]
         ended = [ann.wait(path) for path in paths]
         assert [state["status"] for state in ended] == ["failed", "succeeded"]
-        assert ended[0]["error"] == "It was given up after 3 attempts."
+        assert ended[0]["error"] == "The job failed 3 times: submit a new one."
         assert worker.log.read_text().count("Hard time limit (9.0s) exceeded") == 1

@@ -21,7 +21,7 @@ __all__ = ["celery"]
 def misbehave(
     paths: int, steps: int, seed: int, report: Callable[[float], None]
 ) -> Mapping[str, Any]:
-    """Simulate; with one seed ignore the time limit for ever, with another end the process."""
+    """Simulate; STUBBORN_SEED ignores the time limit for ever, SUICIDAL_SEED ends the process."""
     report(0.1)
     if seed == SUICIDAL_SEED:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Celery workers, as processes of their own."""
+"""Processes of Celery workers, started and stopped by tests."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from uuid import uuid4
 from tests.live import production, read_log
 from tests.live.simulator import children
 
-# Seeds with which the job of `tests.live.uncancellable_job` never ends, or ends its process.
+# With these seeds, the job of `tests.live.uncancellable_job` never ends, or ends its process.
 STUBBORN_SEED = 13
 SUICIDAL_SEED = 14
 
@@ -29,21 +29,21 @@ class Worker:
     log: Path
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """Return the events of its log."""
+        """Return the events of the worker's log."""
         return read_log(self.log)
 
     def begun(self) -> list[str]:
-        """Return the ids of the requests whose jobs it began."""
+        """Return the request ids of the jobs that the worker has started."""
         lines = self.log_lines()
         return [line["request_id"] for line in lines if line["event"] == "job_started"]
 
     def stop(self) -> int:
-        """Stop it by SIGTERM; return its exit code."""
+        """Stop the worker with SIGTERM; return the exit code."""
         self.process.terminate()
         return self.process.wait(timeout=60)
 
     def kill(self) -> None:
-        """Kill all of its processes."""
+        """Kill all processes of the worker."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
@@ -54,11 +54,11 @@ class Worker:
 
 @contextmanager
 def working(database_url: str, app: str = "app.worker", **settings: str) -> Iterator[Worker]:
-    """Start a worker with a beat of its own; return once it is ready."""
+    """Start a worker with its own beat; return once the worker is ready."""
     command = [sys.executable, "-m", "celery", "--app", app, "worker", "--beat"]
-    # RabbitMQ refuses the name of a worker that was killed until its connection is closed.
+    # RabbitMQ refuses the name of a killed worker until the old connection is closed.
     command += ["--hostname", f"{uuid4().hex}@%h"]
-    # Another folder than the project's, whose `.env` is the developer's.
+    # The worker must not read the developer's `.env` in the project's folder.
     with TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--without-gossip", "--without-mingle"],

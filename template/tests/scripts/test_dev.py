@@ -1,4 +1,4 @@
-"""The runner behind `poe dev` and `poe migrate`."""
+"""Runner of `poe dev` and `poe migrate`: exit codes, settings and ports."""
 
 import socket
 import sys
@@ -16,16 +16,16 @@ from scripts.dev import free_address, given_settings, run
         ("import os; os.kill(os.getpid(), 9)", 128 + 9),
     ],
 )
-def test_a_command_gives_its_exit_code(program: str, code: int) -> None:
+def test_run_returns_the_exit_code_of_the_command(program: str, code: int) -> None:
     assert run([sys.executable, "-c", program]) == code
 
 
-def test_an_unknown_command_is_named() -> None:
+def test_an_unknown_command_is_named_in_the_error() -> None:
     with pytest.raises(SystemExit, match="no-such-command"):
         run(["no-such-command"])
 
 
-def test_the_environment_wins_over_the_file(
+def test_environment_variables_override_the_env_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".env").write_text("HOST=file\nPORT=1\nLOG_LEVEL=\n")
@@ -37,7 +37,7 @@ def test_the_environment_wins_over_the_file(
     assert "LOG_LEVEL" not in given
 
 
-def test_a_port_in_use_is_named() -> None:
+def test_a_port_in_use_is_named_in_the_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         with pytest.raises(SystemExit, match=rf"127\.0\.0\.1:{port}.*set PORT"):

@@ -1,1 +1,1 @@
-"""Answers kept in Redis."""
+"""Cache of responses in Redis."""

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""A session that a request asks for when it needs one after all."""
+"""Read session for cache misses, opened only when a request needs one."""
 
 # {% call unasync() %}
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from app.core.database.transactions import ReadSession
 
 @asynccontextmanager
 async def reading(database: Database) -> AsyncIterator[ReadSession]:
-    """Wait for a connection, as others do before they begin, and read; raises Unavailable."""
+    """Open a read session after waiting for a database slot; raises Unavailable."""
     # {% if sqlalchemy == "sync" %}
     slot = slot_in(database.bulkhead)
     # {% else %}

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""Redis: a pool of connections with short limits, and a circuit that is open while it is away."""
+"""Redis connection pool with short timeouts, and a circuit breaker."""
 
 # {% call unasync() %}
 import asyncio
@@ -36,19 +36,19 @@ from app.settings import Settings
 
 log = structlog.get_logger()
 
-# What a server that is down, frozen, full or read-only makes of a command.
+# A command raises one of these when Redis is down, frozen, full or read-only.
 FAILURES = (RedisError, OSError)
 _TRIES = 3
-# How soon after a failure it is asked again, and told what it was not.
+# After a failure, the probe and the pending deletes are retried at this interval.
 _RETRY_SECONDS = 0.1
 
 
 class RedisUnavailable(RedisError):
-    """It failed lately, and is asked nothing but whether it is well."""
+    """Raised while the circuit is open: Redis failed recently, and commands are not sent."""
 
 
 class RedisServer(Resource):
-    """A server that the service can do without: what fails is not asked again for a moment."""
+    """Optional Redis server behind a circuit breaker; the service also works without Redis."""
 
     optional = True
 
@@ -57,27 +57,27 @@ class RedisServer(Resource):
         seconds = settings.redis_timeout_seconds
         pool = BlockingConnectionPool.from_url(
             settings.redis_url.get_secret_value(),
-            # One is for the probe.
+            # The probe uses the extra connection.
             max_connections=settings.redis_pool_size + 1,
             timeout=seconds,
             socket_connect_timeout=seconds,
             socket_timeout=seconds,
-            # One that was dropped while it was idle says so when it is used. Once, and at once.
+            # A connection dropped while idle fails at its next use: retry once, without a delay.
             retry=Retry(NoBackoff(), 1, (Disconnected,)),
         )
         self.client = Redis.from_pool(pool)
-        # Who waits for a connection is told when the circuit opens; the pool would not tell.
+        # Commands wait here and not in the pool, which would not notice that the circuit opens.
         self._slots = Semaphore(settings.redis_pool_size)
-        # Whether to read from it, and whether to write to it: it is written to until there is no
-        # hope, for others may still read what should have been deleted.
+        # `up` allows all commands, `_reachable` allows deletes. Deletes go on while the circuit is
+        # open, because other processes may still read a stale value.
         self.up = True
         self._reachable = True
-        # None while it fails. Before it is read from again it has to be well for as long as any
-        # other process, which may have noticed later, needs to delete what it could not.
+        # None while Redis fails. The circuit closes after Redis was healthy for `_settle_seconds`:
+        # other processes may notice later, and need this time to send their pending deletes.
         self._healthy_since: float | None = 0.0
         self._settle_seconds = 2 * settings.redis_probe_seconds + 2 * seconds
         self._probe_name = f"{settings.cache_prefix}:probe"
-        # Names that have to be deleted, and when each will have expired by itself.
+        # Each key that has to be deleted is stored with the time when its value has expired anyway.
         self._pending_deletes: dict[str, float] = {}
         self._lock = Lock()
         self._watching: asyncio.Task[None] | None = None
@@ -85,13 +85,13 @@ class RedisServer(Resource):
         self._ticked = monotonic()
         self._late_seconds = 0.0
 # {% if sqlalchemy == "sync" %}
-        # Not the threads of the routes: who is busy has to notice too.
+        # The probe has its own thread, because busy routes may use all of theirs.
         self._threads = CapacityLimiter(1)
 # {% endif %}
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Redis]:
-        """The client, for a command; raises FAILURES, at once while the circuit is open."""
+        """Yield the client for a command; raises FAILURES, at once while the circuit is open."""
         async with self._slots:
             if not self.up:
                 raise RedisUnavailable
@@ -102,18 +102,18 @@ class RedisServer(Resource):
                 raise
 
     async def delete(self, names: Set[str], *, expires_seconds: float) -> None:
-        """Delete them now, or else before anything is read again, unless they will have expired."""
+        """Delete the keys now; after a failure, delete the unexpired ones before reads resume."""
         deleted = False
         try:
-            # Once more before it is put off: until then, others may read them.
+            # One retry comes before deferral: until the delete, processes may read a stale value.
             deleted = await self._unlink(names) or await self._unlink(names)
         finally:
-            # Also when the request was cancelled meanwhile.
+            # A cancelled request must not lose its deletes.
             if not deleted:
                 self.delete_soon(names, expires_seconds=expires_seconds)
 
     def delete_soon(self, names: Set[str], *, expires_seconds: float) -> None:
-        """Have them deleted without waiting for it."""
+        """Delete the keys at the next probe, without waiting."""
         with self._lock:
             self._pending_deletes |= dict.fromkeys(names, monotonic() + expires_seconds)
 
@@ -129,11 +129,11 @@ class RedisServer(Resource):
         return False
 
     def _fail(self, error: Exception) -> None:
-        # If we are late ourselves, or were a moment ago, it may have answered in time.
+        # While our own event loop is late, a timeout proves nothing: Redis may have been fast.
         late_seconds = max(monotonic() - self._ticked - _RETRY_SECONDS, self._late_seconds)
-        is_ours = isinstance(error, TimedOut) and late_seconds > _RETRY_SECONDS
-        # One that answers is there. Whether it is of use, the probe finds out.
-        if not is_ours and not isinstance(error, ResponseError):
+        loop_was_late = isinstance(error, TimedOut) and late_seconds > _RETRY_SECONDS
+        # A server that responds with an error is reachable; the probe decides about the circuit.
+        if not loop_was_late and not isinstance(error, ResponseError):
             self._open_circuit(error)
 
     def _open_circuit(self, error: Exception) -> None:
@@ -144,56 +144,56 @@ class RedisServer(Resource):
 
     async def _probe(self) -> None:
         try:
-            await self._delete_owed()
-            took_seconds = await self._time()
+            await self._send_pending_deletes()
+            took_seconds = await self._measure()
         except FAILURES as error:
             self._open_circuit(error)
-            # One that refuses to store still deletes.
+            # A full server refuses to store, but still deletes.
             self._reachable = isinstance(error, ResponseError)
             return
         self._reachable = True
-        # It waits for our loop on its way there and back.
+        # Part of this time may be the delay of our own event loop.
         if took_seconds - 3 * self._late_seconds > self.settings.redis_slow_seconds:
-            self._open_circuit(RedisError(f"it takes {took_seconds:.3f} seconds to answer"))
+            self._open_circuit(RedisError(f"Redis took {took_seconds:.3f} seconds to respond"))
         else:
-            self._is_well()
+            self._mark_healthy()
 
-    async def _delete_owed(self) -> None:
+    async def _send_pending_deletes(self) -> None:
         with self._lock:
-            owed, self._pending_deletes = self._pending_deletes, {}
-        names = [name for name, expires in owed.items() if expires > monotonic()]
+            due, self._pending_deletes = self._pending_deletes, {}
+        names = [name for name, expires in due.items() if expires > monotonic()]
         try:
             while names:
                 await self.client.unlink(*names[-1_000:])
                 del names[-1_000:]
         finally:
             with self._lock:
-                self._pending_deletes = {name: owed[name] for name in names} | self._pending_deletes
+                self._pending_deletes = {name: due[name] for name in names} | self._pending_deletes
 
-    async def _time(self) -> float:
-        """How many seconds it takes to answer, at best: it may be us who are slow."""
+    async def _measure(self) -> float:
+        """Return the shortest response time of a few tries, as this process may cause delays."""
         took: list[float] = []
         while len(took) < _TRIES and min(took, default=inf) > self.settings.redis_slow_seconds:
             started = monotonic()
-            # A write: one that is full, or a replica, still answers questions. And in the form that
-            # is needed, which came with Redis 7.
+            # The probe writes, because a full server and a replica still respond to reads. SET with
+            # NX and GET, which the cache needs, came with Redis 7.
             await self.client.set(self._probe_name, b"", nx=True, get=True, px=1_000)
             took.append(monotonic() - started)
         return min(took)
 
-    def _is_well(self) -> None:
+    def _mark_healthy(self) -> None:
         now = monotonic()
         with self._lock:
             if self._healthy_since is None:
                 self._healthy_since = now
             healthy_seconds = now - self._healthy_since
             settled = healthy_seconds >= self._settle_seconds and not self._pending_deletes
-            is_back = settled and not self.up
+            recovered = settled and not self.up
             self.up = self.up or settled
-        if is_back:
+        if recovered:
             log.info("redis_available")
 
-    async def _end(self) -> None:
+    async def _disconnect(self) -> None:
         if self._pending_deletes:
             await self._probe()
         if self._pending_deletes:
@@ -202,7 +202,7 @@ class RedisServer(Resource):
 # {% endcall %}
 
     async def open(self) -> None:
-        """Look whether it is there, and go on looking."""
+        """Probe Redis once, and start the periodic probe."""
         # {% if sqlalchemy == "sync" %}
         await to_thread.run_sync(self._probe)
         # {% else %}
@@ -216,20 +216,20 @@ class RedisServer(Resource):
             raise RedisUnavailable
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Stop the probe, send the pending deletes and close the connections."""
         self._watch_scope.cancel()
         if self._watching:
             await asyncio.wait([self._watching])
         # {% if sqlalchemy == "sync" %}
-        await to_thread.run_sync(self._end)
+        await to_thread.run_sync(self._disconnect)
         # {% else %}
-        await self._end()
+        await self._disconnect()
         # {% endif %}
 
     async def _watch(self) -> None:
         with self._watch_scope:
             while True:
-                await self._until_due()
+                await self._wait_until_due()
                 try:
                     # {% if sqlalchemy == "sync" %}
                     await to_thread.run_sync(self._probe, limiter=self._threads)
@@ -239,7 +239,7 @@ class RedisServer(Resource):
                 except Exception:
                     log.exception("redis_probe_failed")
 
-    async def _until_due(self) -> None:
+    async def _wait_until_due(self) -> None:
         for _ in range(ceil(self.settings.redis_probe_seconds / _RETRY_SECONDS)):
             self._ticked = monotonic()
             await asyncio.sleep(_RETRY_SECONDS)

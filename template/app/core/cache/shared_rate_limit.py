@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""A bound on attempts, counted in Redis for all processes."""
+"""Rate limit for sign-in attempts, shared by all processes through Redis."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -14,7 +14,7 @@ from app.core.cache.redis import FAILURES, RedisServer
 from app.core.errors import TooManyAttempts
 from app.core.security.rate_limit import AttemptLimiter
 
-# Gives the milliseconds to wait if there were too many, or counts one more.
+# The script returns the milliseconds to wait at the limit, or counts the attempt.
 _COUNT = """
 if (tonumber(redis.call('GET', KEYS[1])) or 0) >= tonumber(ARGV[1]) then
     return math.max(redis.call('PTTL', KEYS[1]), 1)
@@ -28,7 +28,7 @@ if (tonumber(redis.call('GET', KEYS[1])) or 0) > 0 then redis.call('DECR', KEYS[
 
 
 class SharedAttemptLimiter:
-    """Counts as the other does, for all processes; for this one while Redis is away."""
+    """Rate limit for sign-in attempts in all processes; in this one while Redis is unavailable."""
 
     def __init__(self, server: RedisServer, local: AttemptLimiter) -> None:
         self._server = server
@@ -38,7 +38,7 @@ class SharedAttemptLimiter:
 
     @asynccontextmanager
     async def attempt(self, ip: str, email: str) -> AsyncIterator[None]:
-        """An attempt, which counts unless it succeeds; raises TooManyAttempts."""
+        """Count an attempt, and forgive one that succeeds; raises TooManyAttempts."""
 # {% if sqlalchemy == "sync" %}
         await to_thread.run_sync(self.count, ip, email)
         yield
@@ -67,7 +67,7 @@ class SharedAttemptLimiter:
             self._local.count(ip, email)
 
     async def forgive(self, ip: str, email: str) -> None:
-        """Forget an attempt that succeeded, and what failed for its address before."""
+        """Subtract a success from the count of the IP address, and reset that of the e-mail."""
         self._local.forgive(ip, email)
         with suppress(*FAILURES):
             await self._forgive(ip, email)
@@ -79,6 +79,6 @@ class SharedAttemptLimiter:
 # {% endcall %}
 
     def _key(self, kind: str, name: str) -> str:
-        # Not the address itself: who reads the keys need not know who signs in.
+        # A digest keeps e-mails and IP addresses out of the names of Redis keys.
         digest = blake2b(name.encode(), digest_size=16).hexdigest()
         return f"{self._server.settings.cache_prefix}:attempts:{kind}:{digest}"

@@ -1,18 +1,17 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""Answers kept in Redis: read without the database, and never older than the last commit.
+"""Cache of responses: reads without the database, never older than the last commit.
 
-A key is absent, or held by who loads it (a lease), or has an answer. Whoever finds it absent takes
-the lease; the others wait for the answer. What a commit changes is deleted before its response, a
-lease too: what was loaded before the commit is not stored after it.
+A key is absent, or holds a lease, or holds a response. The request that finds a key absent takes
+the lease and loads the row; the others wait for the response. A write deletes the keys of its rows
+before its response, leases too: a row loaded before the commit is not stored after the commit.
 
-To cache what a domain answers, declare it, and read it through the cache:
+To cache the responses of a domain, declare them, and read them through the cache:
 
     PROFILES = Cached(User, Profile, UserNotFound)
     profile = await cache.read(PROFILES, user_id, load)
 
-Rows that are changed through a session need no more. After a statement that changes them past the
-session, or if an answer holds more than its row:
-`session.after_commit(partial(cache.invalidate, …))`.
+A session invalidates the rows that it tracks. After a bulk statement, or if a response shows more
+than its row, invalidate explicitly: `session.after_commit(partial(cache.invalidate, …))`.
 """
 
 # {% call unasync() %}
@@ -54,12 +53,12 @@ from app.settings import Settings
 Row = TypeVar("Row", bound=Record)
 
 _LEASE = b"lease:"
-# Who holds a lease for longer has died, or its answer would come late.
+# A lease expires after this time, because its holder has died or is too slow.
 _LEASE_SECONDS = 3.0
-# Long enough for a crowd that asks for nothing, short enough not to fill the memory with it.
+# Missing rows are cached long enough for a burst, and too briefly to fill the memory.
 _MISSING_SECONDS = 5.0
 
-# Stores under a key, or deletes it if there is nothing to store, if it still has the lease.
+# If the key still holds the lease, the script stores the value; an empty value deletes the key.
 _SETTLE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
@@ -69,13 +68,13 @@ return 1
 
 
 class Answer(NamedTuple):
-    """The body of a response, as it is sent, and its tag."""
+    """Body of a response, as sent to the client, and its ETag."""
 
     tag: str
     body: bytes
 
     def response(self, if_none_match: str | None) -> Response:
-        """The response, or 304 when the caller holds this version already."""
+        """Return the response, or 304 if the client has this version already."""
         headers = tag_headers(self.tag)
         if if_none_match is not None and matches(if_none_match, self.tag):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
@@ -83,7 +82,7 @@ class Answer(NamedTuple):
 
 
 class Cached(Generic[Row]):
-    """What is kept of a model: each row as a response, or that there is none."""
+    """Kind of cached response: the rows of one model, including the fact that one is missing."""
 
     registry: ClassVar[list["Cached[Any]"]] = []
 
@@ -92,24 +91,24 @@ class Cached(Generic[Row]):
         self.missing = missing
         self.name = f"{model.__tablename__}.{schema.__name__}"
         self._schema = schema
-        # In the value and not in its key: a deployment with another shape does not read it, but
-        # what that one writes deletes it.
+        # The shape is in the value and not in the key: a deployment with another schema ignores
+        # the value, while its commits still delete the key.
         shape = json.dumps(schema.model_json_schema(mode="serialization"), sort_keys=True)
         self._shape = blake2b(shape.encode(), digest_size=4).hexdigest().encode()
         Cached.registry.append(self)
 
     def answer(self, row: Row) -> Answer:
-        """What is sent of a row."""
+        """Return the response for a row."""
         body = self._schema.model_validate(row).model_dump_json(by_alias=True)
         return Answer(etag(row), body.encode())
 
     def pack(self, answer: Answer | None) -> bytes:
-        """What is stored: shape, checksum, tag, body; for None neither tag nor body."""
+        """Return the value to store: shape, checksum, tag and body; for None only the first two."""
         content = b"%s\n%s" % (answer.tag.encode(), answer.body) if answer else b""
         return b"%s%08x%s" % (self._shape, crc32(content), content)
 
     def unpack(self, value: bytes) -> Answer:
-        """What was stored; raises `missing`, or ValueError for garbage and another shape."""
+        """Return the stored response; raises `missing`, ValueError for garbage or another shape."""
         content = value[16:]
         if value[:16] != b"%s%08x" % (self._shape, crc32(content)):
             raise ValueError
@@ -120,12 +119,12 @@ class Cached(Generic[Row]):
 
 
 class Cache(RedisServer):
-    """The answers that are kept."""
+    """Responses in Redis, invalidated when a commit changes their rows."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._ttl_seconds = settings.cache_ttl_seconds
-        # Who loaded before a commit can store after it, as long as the lease lasts.
+        # A process that loaded a row before a commit may store the row until its lease expires.
         self._expires_seconds = _LEASE_SECONDS + settings.cache_ttl_seconds
         self._settle = self.client.register_script(_SETTLE)
 
@@ -135,7 +134,7 @@ class Cache(RedisServer):
         key: UUID,
         load: Callable[[UUID], Awaitable[Row]],
     ) -> Answer:
-        """What is kept, or else what `load` gives; raises what it raises."""
+        """Return the cached response, or one from `load`; raises the errors of `load`."""
         name = self._name(kind, key)
         found = await self._find(kind, name) if self.up else None
         if isinstance(found, Answer):
@@ -144,7 +143,7 @@ class Cache(RedisServer):
         try:
             row = await load(key)
             answer = kind.answer(row)
-            # Not all at once: what was stored in one moment would be missed in one.
+            # Random TTLs spread the cache misses of values that were stored at the same time.
             value, seconds = kind.pack(answer), self._ttl_seconds * uniform(0.9, 1)
         except kind.missing:
             value, seconds = kind.pack(None), _MISSING_SECONDS
@@ -156,11 +155,11 @@ class Cache(RedisServer):
         return answer
 
     async def invalidate(self, kind: Cached[Any], key: UUID) -> None:
-        """Forget what is kept, and what is being loaded."""
-        await self._drop({self._name(kind, key)})
+        """Delete the cached response, and prevent current loads from storing theirs."""
+        await self._invalidate({self._name(kind, key)})
 
     def invalidate_on_commit(self, session: WriteSession) -> None:
-        """Drop what this session changes, after its commit."""
+        """Invalidate the rows that this session changes, after its commit."""
         names: set[str] = set()
         commits = False
 
@@ -172,7 +171,7 @@ class Cache(RedisServer):
                 if isinstance(row, kind.model)
             }
             if changed and not names:
-                session.after_commit(partial(self._drop, names))
+                session.after_commit(partial(self._invalidate, names))
             names.update(changed)
 
         def note_commit(_: Session) -> None:
@@ -180,7 +179,7 @@ class Cache(RedisServer):
             commits = True
 
         def on_uncertain_commit(*_: object) -> None:
-            # A commit whose answer was lost may have happened.
+            # The database may have committed although its response was lost.
             if commits and names:
                 self.delete_soon(names, expires_seconds=self._expires_seconds)
 
@@ -188,23 +187,23 @@ class Cache(RedisServer):
         event.listen(session.sync_session, "before_commit", note_commit)
         event.listen(session.sync_session, "after_soft_rollback", on_uncertain_commit)
 
-    async def _drop(self, names: Set[str]) -> None:
+    async def _invalidate(self, names: Set[str]) -> None:
         await self.delete(names, expires_seconds=self._expires_seconds)
 
     def _name(self, kind: Cached[Any], key: UUID) -> str:
         return f"{self.settings.cache_prefix}:{kind.name}:{key}"
 
     async def _find(self, kind: Cached[Any], name: str) -> Answer | bytes | None:
-        """The answer, or a lease if it is ours to load, or None if Redis or time ran out."""
+        """Return the response, or our lease to load one, or None after a failure or timeout."""
         lease = _LEASE + uuid4().bytes
-        # Long enough to take over from who died.
-        ends = monotonic() + 2 * _LEASE_SECONDS
+        # Two leases allow for taking over from a process that died.
+        deadline = monotonic() + 2 * _LEASE_SECONDS
         pause_seconds = 0.002
         try:
             value = await self._get(name)
-            while self.up and monotonic() < ends:
+            while self.up and monotonic() < deadline:
                 if value is None:
-                    value = await self._take(name, lease)
+                    value = await self._take_lease(name, lease)
                     if value is None:
                         return lease
                 elif value.startswith(_LEASE):
@@ -235,13 +234,13 @@ class Cache(RedisServer):
                     return b"not a string"
                 raise
 
-    async def _take(self, name: str, lease: bytes) -> bytes | None:
-        """Take the lease, or get what is there already."""
+    async def _take_lease(self, name: str, lease: bytes) -> bytes | None:
+        """Take the lease and return None, or return the value that the key holds."""
         milliseconds = round(_LEASE_SECONDS * 1_000)
         async with self.connected() as redis:
-            there = await redis.set(name, lease, nx=True, get=True, px=milliseconds)
-        # Ours is there if the first answer was lost with its connection.
-        return None if there == lease else cast(bytes | None, there)
+            stored = await redis.set(name, lease, nx=True, get=True, px=milliseconds)
+        # A retried command finds our own lease if the first response was lost.
+        return None if stored == lease else cast(bytes | None, stored)
 
     async def _discard(self, name: str) -> None:
         async with self.connected() as redis:
@@ -254,7 +253,7 @@ class Cache(RedisServer):
         value: bytes,
         seconds: float,
     ) -> None:
-        """Store the value under the lease, if it is still there; an empty one only ends it."""
+        """Store the value if the key still holds the lease; an empty value only ends the lease."""
         async with self.connected():
             await self._settle(keys=[name], args=[lease, value, round(seconds * 1_000)])
 # {% endcall %}

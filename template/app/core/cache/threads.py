@@ -1,4 +1,4 @@
-"""What a thread of a route does while it only waits."""
+"""Extra threads for the thread pool while routes wait."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,24 +13,24 @@ _MAX_THREADS = 1_000
 
 @contextmanager
 def waiting() -> Iterator[bool]:
-    """Let another route have a thread meanwhile; False in a thread that is no route's.
+    """Add a thread to the pool while this route waits; yields False in other threads.
 
-    Raises Overloaded: those who hold what it waits for might wait for a thread.
+    Raises Overloaded at `_MAX_THREADS`: waiting could deadlock with a route that needs a thread.
     """
     try:
-        from_thread.run_sync(_lend_thread)
+        from_thread.run_sync(_add_thread)
     except NoEventLoopError:
         yield False
         return
     try:
         yield True
     finally:
-        from_thread.run_sync(_return_thread)
+        from_thread.run_sync(_remove_thread)
 
 
 @contextmanager
 def slot_in(bulkhead: Bulkhead) -> Iterator[None]:
-    """Wait for a slot in a bulkhead and hold it; raises Overloaded."""
+    """Hold a slot of the bulkhead, after waiting for one; raises Overloaded."""
     slot = bulkhead.slot()
     with waiting() as in_route:
         if in_route:
@@ -42,12 +42,12 @@ def slot_in(bulkhead: Bulkhead) -> Iterator[None]:
             from_thread.run(slot.__aexit__, None, None, None)
 
 
-def _lend_thread() -> None:
+def _add_thread() -> None:
     threads = to_thread.current_default_thread_limiter()
     if threads.total_tokens >= _MAX_THREADS:
         raise Overloaded
     threads.total_tokens += 1
 
 
-def _return_thread() -> None:
+def _remove_thread() -> None:
     to_thread.current_default_thread_limiter().total_tokens -= 1

@@ -1,1 +1,1 @@
-"""The database: its engine, sessions, tables and limits."""
+"""Database: engine, sessions, base tables and connection limits."""

@@ -1,4 +1,4 @@
-"""The connections that all processes of the service may take from the database, together."""
+"""Limit on the database connections of all processes together."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,8 +12,7 @@ from app.settings import Settings
 
 log = structlog.get_logger()
 
-# What to lower when they are too many.
-_COUNTS = (
+_TO_LOWER = (
     "REPLICAS",
     # {% if cpu_jobs == "celery" %}
     "WORKER_REPLICAS",
@@ -26,7 +25,7 @@ _COUNTS = (
 
 
 def serving_share(settings: Settings, purpose: str, connections: int) -> ConnectionShare:
-    """Return the share of the processes that serve, each of which takes these connections."""
+    """Return the share of the serving processes, with this many connections each."""
     # {% if server == "gunicorn" %}
     processes = web_processes(settings)
     # {% else %}
@@ -38,15 +37,12 @@ def serving_share(settings: Settings, purpose: str, connections: int) -> Connect
 def connection_shares(
     settings: Settings, resources: Iterable[type[Resource]]
 ) -> list[ConnectionShare]:
-    """Return what each of the resources takes."""
+    """Return the connection shares of all these resources."""
     return [share for resource in resources for share in resource.connection_shares(settings)]
 
 
 def within_budget(settings: Settings, resources: Sequence[type[Resource]]) -> Settings:
-    """Return the settings with a pool of the size that the budget leaves, if none was asked for.
-
-    Raises StartError when all processes together may take more than the budget.
-    """
+    """Return the settings, with the pool sized to the budget unless set; raises StartError."""
     budget = settings.database_connection_budget
     if budget is None:
         return settings
@@ -56,30 +52,30 @@ def within_budget(settings: Settings, resources: Sequence[type[Resource]]) -> Se
         left = (budget - sum(share.total for share in least)) // pools
         settings = _sized(settings, max(1, 1 + left))
     if sentence := budget_error(connection_shares(settings, resources), budget):
-        raise StartError(f"DATABASE_CONNECTION_BUDGET does not suffice: {sentence}.")
+        raise StartError(f"DATABASE_CONNECTION_BUDGET is too low: {sentence}.")
     return settings
 
 
 def check_limit(settings: Settings, resources: Iterable[type[Resource]], limit: int | None) -> None:
-    """Raise StartError if the database grants fewer connections; in development, warn."""
-    # What PgBouncer grants, it tells nobody; nor does a database that has not answered yet.
+    """Raise StartError if the database allows fewer connections; outside production, warn."""
+    # The limit is unknown behind PgBouncer and until the database has answered.
     if limit is None or settings.database_pgbouncer:
         return
     sentence = budget_error(connection_shares(settings, resources), limit)
     if sentence and settings.environment == "production":
-        raise StartError(f"The database does not grant enough: {sentence}.")
+        raise StartError(f"The database allows too few connections: {sentence}.")
     if sentence:
         log.warning("connections_do_not_fit", reason=sentence)
 
 
 def budget_error(shares: Sequence[ConnectionShare], limit: int) -> str:
-    """Return what to change when the shares do not fit, or nothing."""
+    """Return the excess and the settings to lower, or an empty string if the shares fit."""
     total = sum(share.total for share in shares)
     if total <= limit:
         return ""
     return (
-        f"the service may take {total} connections ({' + '.join(map(str, shares))}), and {limit} "
-        f"is the most: lower {', '.join(_COUNTS[:-1])} or {_COUNTS[-1]}"
+        f"the service may open {total} connections ({' + '.join(map(str, shares))}), but the "
+        f"limit is {limit}: lower {', '.join(_TO_LOWER[:-1])} or {_TO_LOWER[-1]}"
     )
 
 

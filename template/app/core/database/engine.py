@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The database: one engine a process, with its pool of connections."""
+"""Database engine with its connection pool, one per process."""
 
 # {% call unasync() %}
 # {% if sqlalchemy == "async" %}
@@ -40,68 +40,62 @@ log = structlog.get_logger()
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database does not answer, or not in time."""
+    """Raised when the database does not answer, or not in time."""
 
     message = "The database is not available at the moment: try again soon."
 
 
 class Database(Resource):
-    """The engine with its pool of connections, and sessions of both kinds."""
+    """Engine with its connection pool, and sessions for reading and writing."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         # {% if database == "postgresql" %}
-        # How many connections the server grants, once it has answered.
+        # None until the server has answered.
         self.connection_limit: int | None = None
         # {% endif %}
         self.engine = dialect.build_engine(settings)
         event.listen(self.engine.sync_engine, "handle_error", _translate_error)
-        # The same pool, without transactions.
         self._reader = self.engine.execution_options(**dialect.reading_options(settings))
         self.read_sessions = async_sessionmaker(
-            self._reader,
-            class_=ReadSession,
-            autoflush=False,
-            expire_on_commit=False,
+            self._reader, class_=ReadSession, autoflush=False, expire_on_commit=False
         )
         self.write_sessions = async_sessionmaker(
             self.engine,
             class_=WriteSession,
             expire_on_commit=False,
         )
-        # As many requests at once as there are connections: the pool alone is not fair to those
-        # that wait.
+        # The pool alone is not fair to waiting requests: a slot per connection keeps their order.
         self.bulkhead = Bulkhead(
-            settings.database_pool_size,
-            settings.database_pool_timeout_seconds,
+            settings.database_pool_size, settings.database_pool_timeout_seconds
         )
 # {% if sqlalchemy == "sync" %}
-        # Not the threads of the routes: a busy service is not a broken database.
+        # The check has its own thread: a busy thread pool must not look like a broken database.
         self._check_threads = CapacityLimiter(1)
 # {% endif %}
 
     # {% if database == "postgresql" %}
     @classmethod
     def connection_shares(cls, settings: Settings) -> list[ConnectionShare]:
-        """Return a pool for each process that serves, and one more for its health check."""
+        """Return the pool of each serving process, and one connection for its health check."""
         return [serving_share(settings, "requests", settings.database_pool_size + 1)]
 
     # {% endif %}
     @asynccontextmanager
     async def read(self) -> AsyncIterator[ReadSession]:
-        """A session for reading; raises Unavailable."""
+        """Open a session for reading; raises Unavailable."""
         async with refusals(), self.read_sessions() as session:
             yield session
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[WriteSession]:
-        """A transaction that commits at the end; raises Conflict, Unavailable."""
+        """Open a transaction that commits at the end; raises Conflict, Unavailable."""
         async with refusals(), self.write_sessions() as session:
             async with session.begin():
                 yield session
             await session.run_effects()
 
-    async def _ask(self) -> None:
+    async def _ping(self) -> None:
         async with self._reader.connect() as connection:
             await connection.execute(select(1))
 
@@ -125,26 +119,26 @@ class Database(Resource):
                 with attempt:
                     await self._check_start()
         except DatabaseUnavailable:
-            log.error("database_unavailable", hint="serving 503 until it answers")
+            log.error("database_unavailable", hint="serving 503 until the database answers")
 # {% endcall %}
 # {% if sqlalchemy == "sync" %}
 
     async def open(self) -> None:
-        """Wait for a database that is starting too, but not for ever."""
+        """Wait for the database until DATABASE_START_TIMEOUT_SECONDS have passed."""
         set_threads(self.settings)
         await to_thread.run_sync(self._wait)
 
     async def check(self) -> None:
-        """Raise DatabaseUnavailable when it does not answer."""
-        await to_thread.run_sync(self._ask, abandon_on_cancel=True, limiter=self._check_threads)
+        """Raise DatabaseUnavailable if the database does not answer."""
+        await to_thread.run_sync(self._ping, abandon_on_cancel=True, limiter=self._check_threads)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close all connections."""
         await to_thread.run_sync(self.engine.dispose)
 
 
 def run_migrations(settings: Settings, work: Callable[[Connection], None]) -> None:
-    """Do the work on an engine of its own, without the limits of requests."""
+    """Run `work` on a separate engine, without the timeouts of requests."""
     engine = dialect.build_migration_engine(settings)
     try:
         with engine.connect() as connection:
@@ -154,20 +148,20 @@ def run_migrations(settings: Settings, work: Callable[[Connection], None]) -> No
 # {% else %}
 
     async def open(self) -> None:
-        """Wait for a database that is starting too, but not for ever."""
+        """Wait for the database until DATABASE_START_TIMEOUT_SECONDS have passed."""
         await self._wait()
 
     async def check(self) -> None:
-        """Raise DatabaseUnavailable when it does not answer."""
-        await self._ask()
+        """Raise DatabaseUnavailable if the database does not answer."""
+        await self._ping()
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close all connections."""
         await self.engine.dispose()
 
 
 def run_migrations(settings: Settings, work: Callable[[Connection], None]) -> None:
-    """Do the work on an engine of its own, without the limits of requests."""
+    """Run `work` on a separate engine, without the timeouts of requests."""
 
     async def run() -> None:
         engine = dialect.build_migration_engine(settings)
@@ -183,6 +177,6 @@ def run_migrations(settings: Settings, work: Callable[[Connection], None]) -> No
 
 def _translate_error(context: ExceptionContext) -> None:
     if dialect.is_unavailable(context.original_exception):
-        # A connection that timed out may still be answered: nobody else must get it.
+        # A timed-out connection may still receive the answer: no other request may use it.
         context.is_disconnect |= isinstance(context.original_exception, OSError)
         raise DatabaseUnavailable

@@ -1,4 +1,4 @@
-"""One migration at a time, however many replicas begin one."""
+"""Lock that keeps replicas from migrating at the same time."""
 
 import time
 
@@ -9,24 +9,23 @@ from app.settings import Settings
 
 log = structlog.get_logger()
 
-# Any number that nobody else takes for an advisory lock.
+# Advisory lock: any number that no other lock in this database uses.
 _KEY = 6_315_920_772_104
 
 
 def wait_for_others(connection: Connection, settings: Settings) -> None:
-    """Wait until nobody else migrates this database, and keep others waiting from then on."""
-    # For the connection, as a migration may commit between its steps; through PgBouncer nothing
-    # lasts for longer than a transaction.
+    """Acquire the migration lock, waiting while another migration of this database runs."""
+    # A session lock outlasts the commits between steps; PgBouncer allows transaction locks only.
     lock = func.pg_try_advisory_lock
     if settings.database_pgbouncer:
         lock = func.pg_try_advisory_xact_lock
     while True:
-        # CREATE INDEX CONCURRENTLY waits for whoever may still look at the table, as a statement
-        # that waits would, and a transaction that has asked: a savepoint forgets that it did.
+        # The other migration's CREATE INDEX CONCURRENTLY waits for every snapshot. A waiting
+        # statement holds one, and so does a failed attempt until its savepoint is rolled back.
         attempt = connection.begin_nested()
         if connection.scalar(select(lock(_KEY))):
             attempt.commit()
             return
         attempt.rollback()
-        log.info("migration_waits", hint="another one is under way")
+        log.info("migration_waits", hint="another migration is running")
         time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""The base of every table: an id, times and a version."""
+"""Base class of all tables, with id, timestamps and version."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ def _now() -> datetime:
 
 
 class Base(DeclarativeBase):
-    """The tables; constraints get names, so that migrations and errors can tell them apart."""
+    """Declarative base that names every constraint: migrations and errors use these names."""
 
     metadata = MetaData(
         naming_convention={
@@ -37,7 +37,7 @@ class Base(DeclarativeBase):
 
 
 class Record(Base):
-    """A row with an id in order of creation, its times, and a version that each update raises."""
+    """Row with a time-ordered id, timestamps, and a version that every update increments."""
 
     __abstract__ = True
 
@@ -48,5 +48,5 @@ class Record(Base):
 
     @declared_attr.directive
     def __mapper_args__(cls) -> dict[str, Any]:  # noqa: N805
-        # An UPDATE names the version it was made for: one that comes late changes nothing.
+        # Optimistic locking: an UPDATE of an outdated version raises StaleDataError.
         return {"version_id_col": cls.version}

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""PostgreSQL: how its engine is made, and what its errors mean."""
+"""PostgreSQL: engine options, connection limit and error codes."""
 
 # {% call unasync() %}
 # {% if sqlalchemy == "async" %}
@@ -41,15 +41,15 @@ from app.settings import Settings
 
 TIMESTAMP = DateTime(timezone=True)
 
-# SQLSTATEs: a foreign key, a unique constraint, an exclusion constraint.
+# SQLSTATEs: foreign_key_violation, unique_violation, exclusion_violation.
 _CONFLICTS = {"23503", "23505", "23P01"}
 
-# SQLSTATEs of a server that cannot serve now, whatever it is asked: connections, transactions that
-# lost against another, resources, an operator or a time limit, a lock, a standby.
-_AWAY = ("08", "40", "53", "57", "55P03", "25006")
+# SQLSTATEs of an unavailable server: connection, rollback (serialization, deadlock), resources
+# exhausted, shutdown or statement timeout, lock not available, read-only standby.
+_UNAVAILABLE = ("08", "40", "53", "57", "55P03", "25006")
 
-# What is left to this role in this database: the rest is the administrators', or others'.
-_GRANTED = text("""
+# The query returns the lowest limit of server, role and database, without reserved connections.
+_CONNECTION_LIMIT = text("""
     SELECT least(
         current_setting('max_connections')::int
             - current_setting('superuser_reserved_connections')::int
@@ -63,21 +63,21 @@ _GRANTED = text("""
 
 
 async def connection_limit(connection: AsyncConnection) -> int:
-    """Return how many connections this server grants to the service."""
-    return int(await connection.scalar(_GRANTED) or 0)
+    """Return the number of connections that the server allows the service."""
+    return int(await connection.scalar(_CONNECTION_LIMIT) or 0)
 
 
 def build_engine(settings: Settings) -> AsyncEngine:
-    """An engine that has not connected yet."""
+    """Return an engine that has not connected yet."""
     engine = create_async_engine(
         _url(settings),
         connect_args=_connect_args(settings),
         pool_size=settings.database_pool_size,
-        # For the health check, when requests have all the others.
+        # One more, for the health check while requests use the whole pool.
         max_overflow=1,
         pool_timeout=settings.database_pool_timeout_seconds,
         pool_recycle=settings.database_pool_recycle_seconds,
-        # The values of a failing statement are somebody's data: not for the log.
+        # The values of a failed statement may be personal data, which must not be logged.
         hide_parameters=True,
     )
     # {% if sqlalchemy == "sync" %}
@@ -90,9 +90,9 @@ def build_engine(settings: Settings) -> AsyncEngine:
 
 
 def build_migration_engine(settings: Settings) -> AsyncEngine:
-    """An engine whose statements may take a day: an index on a large table does."""
+    """Return an engine whose statements may take a day, for indexes on large tables."""
     limits = {
-        # Nobody waits for an answer, and ten replicas may connect at once.
+        # No client waits for a migration, and many replicas may connect at once.
         "database_connect_timeout_seconds": 60,
         "database_statement_timeout_seconds": 86_400,
     }
@@ -100,7 +100,7 @@ def build_migration_engine(settings: Settings) -> AsyncEngine:
 
 
 def is_conflict(error: IntegrityError) -> bool:
-    """Whether it contradicts other rows, rather than being wrong by itself."""
+    """Return whether the error is a conflict with other rows, not a fault of the row itself."""
     return getattr(error.orig, "sqlstate", None) in _CONFLICTS
 # {% endcall %}
 
@@ -108,7 +108,7 @@ def is_conflict(error: IntegrityError) -> bool:
 # {% if sqlalchemy == "async" %}
 # {% if cpu_jobs == "celery" %}
 def build_worker_engine(settings: Settings) -> Engine:
-    """An engine without an event loop, for a process that does one job at a time."""
+    """Return an engine without an event loop, for a worker that runs one job at a time."""
     seconds = settings.database_statement_timeout_seconds
     engine = create_engine(
         make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+psycopg"),
@@ -117,7 +117,7 @@ def build_worker_engine(settings: Settings) -> Engine:
             "options": f"-c statement_timeout={round(seconds * 1_000)}",
             "wait_seconds": seconds + 1,
         },
-        # One for the job, one to say that it goes on.
+        # One connection for the job, one for its heartbeat.
         pool_size=2,
         max_overflow=0,
         pool_pre_ping=True,
@@ -129,18 +129,18 @@ def build_worker_engine(settings: Settings) -> Engine:
 
 # {% endif %}
 def is_unavailable(error: BaseException) -> bool:
-    """Whether the server is away or out of time, rather than the statement wrong."""
+    """Return whether the error is an outage or a timeout, not a fault of the statement."""
     state = getattr(error, "sqlstate", None)
     if state is not None:
-        return str(state).startswith(_AWAY)
+        return str(state).startswith(_UNAVAILABLE)
     lost = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
     cause = error.__cause__ or error
-    # A value that the driver cannot encode is an InterfaceError too.
+    # A value that asyncpg cannot encode is an InterfaceError too.
     return isinstance(cause, lost) and not isinstance(cause, ValueError)
 
 
 def violates(error: IntegrityError, table: Table, constraint: str) -> bool:
-    """Whether it was the constraint of that name."""
+    """Return whether the error violates the constraint of this name."""
     cause = getattr(error.orig, "__cause__", None)
     return (table.name, constraint) == (
         getattr(cause, "table_name", None),
@@ -151,7 +151,7 @@ def violates(error: IntegrityError, table: Table, constraint: str) -> bool:
 def _url(settings: Settings) -> URL:
     url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+asyncpg")
     mode = url.query.get("sslmode")
-    # Names of libpq, as in most providers' URLs: the driver has others, or none.
+    # Providers' URLs have libpq's parameters, which asyncpg lacks or names differently.
     url = url.difference_update_query(["channel_binding", "connect_timeout", "sslmode"])
     return url if mode is None else url.update_query_dict({"ssl": mode})
 
@@ -159,8 +159,7 @@ def _url(settings: Settings) -> URL:
 def _connect_args(settings: Settings) -> dict[str, Any]:
     seconds = settings.database_statement_timeout_seconds
     if settings.database_pgbouncer:
-        # It lends another server for each transaction, which knows no statement of the one before,
-        # and it knows no limit of ours.
+        # Behind PgBouncer, neither prepared statements nor statement_timeout survive a transaction.
         return {
             "timeout": settings.database_connect_timeout_seconds,
             "command_timeout": seconds + 1,
@@ -170,15 +169,15 @@ def _connect_args(settings: Settings) -> dict[str, Any]:
         }
     return {
         "timeout": settings.database_connect_timeout_seconds,
-        # The server ends a long statement; ours is for a server that has stopped.
+        # The server cancels a long statement; command_timeout covers a server that hangs.
         "command_timeout": seconds + 1,
         "server_settings": {"statement_timeout": str(round(seconds * 1_000))},
     }
 
 
 def reading_options(settings: Settings) -> dict[str, str]:
-    """What a connection that only reads is told: no transaction around a statement."""
-    # The driver asks in two messages, and PgBouncer would give each another server.
+    """Return the execution options of reads: no transaction around a statement."""
+    # asyncpg sends two messages per query, which PgBouncer could send to different servers.
     return {} if settings.database_pgbouncer else {"isolation_level": "AUTOCOMMIT"}
 
 
@@ -186,25 +185,25 @@ def _connect(dialect: Dialect, _record: object, args: Any, options: Any) -> DBAP
     try:
         return dialect.connect(*args, **options)
     except OSError as error:
-        # Unlike other drivers, this one leaves the network's errors as they are.
+        # SQLAlchemy expects a driver's error; asyncpg raises network errors unwrapped.
         raise dialect.loaded_dbapi.OperationalError(str(error)) from error
 
 
 def _refuse_dropped(connection: Any, _record: object, _proxy: object) -> None:
-    """Notice a connection that the server closed, without a round trip."""
+    """Reject a connection that the server has closed, without a round trip."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError
 # {% else %}
 def is_unavailable(error: BaseException) -> bool:
-    """Whether the server is away or out of time, rather than the statement wrong."""
+    """Return whether the error is an outage or a timeout, not a fault of the statement."""
     state = getattr(error, "sqlstate", None)
     if state is not None:
-        return str(state).startswith(_AWAY)
+        return str(state).startswith(_UNAVAILABLE)
     return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
 
 
 def violates(error: IntegrityError, table: Table, constraint: str) -> bool:
-    """Whether it was the constraint of that name."""
+    """Return whether the error violates the constraint of this name."""
     diagnosis = error.orig.diag if isinstance(error.orig, psycopg.Error) else None
     return (
         diagnosis is not None
@@ -220,8 +219,7 @@ def _url(settings: Settings) -> URL:
 def _connect_args(settings: Settings) -> dict[str, Any]:
     seconds = settings.database_statement_timeout_seconds
     if settings.database_pgbouncer:
-        # It lends another server for each transaction, which knows no statement of the one before,
-        # and it knows no limit of ours.
+        # Behind PgBouncer, neither prepared statements nor statement_timeout survive a transaction.
         return {
             "connect_timeout": settings.database_connect_timeout_seconds,
             "prepare_threshold": None,
@@ -235,15 +233,15 @@ def _connect_args(settings: Settings) -> dict[str, Any]:
 
 
 def reading_options(_settings: Settings) -> dict[str, str]:
-    """What a connection that only reads is told: no transaction around a statement."""
+    """Return the execution options of reads: no transaction around a statement."""
     return {"isolation_level": "AUTOCOMMIT"}
 
 
 def _refuse_dropped(connection: psycopg.Connection[Any], _record: object, _proxy: object) -> None:
-    """Notice a connection that the server closed, without a round trip."""
+    """Reject a connection that the server has closed, without a round trip."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
-    # An idle connection has nothing to say, unless it is its end.
+    # An idle connection receives data only if the server closes it or sends a notice.
     if poll.poll(0):
         try:
             connection.execute("")

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The queries that every domain needs."""
+"""Base class of repositories, with the queries that every domain needs."""
 
 # {% call unasync() %}
 from collections.abc import Mapping, Sequence
@@ -17,29 +17,29 @@ Model = TypeVar("Model", bound=Record)
 
 
 class Repository(Generic[Model]):
-    """The rows of one model, on a session that it was given. It flushes and never commits."""
+    """Queries of one model on a given session; they flush, and never commit."""
 
     model: type[Model]
-    # What the violation of a unique constraint means, by the constraint's name.
+    # The error to raise for each unique constraint, by the constraint's name.
     conflicts: ClassVar[Mapping[str, type[Conflict]]] = {}
 
     def __init__(self, session: ReadSession | WriteSession) -> None:
         self.session = session
 
     async def get(self, key: UUID) -> Model | None:
-        """The row with this id."""
+        """Return the row with this id, or None."""
         return await self.session.get(self.model, key)
 
     async def get_by(self, **values: object) -> Model | None:
-        """The one row with these values."""
+        """Return the row with these values, or None."""
         return await self.session.scalar(select(self.model).filter_by(**values))
 
     async def get_for_update(self, key: UUID) -> Model | None:
-        """The row with this id, kept from others until the end of the transaction."""
+        """Return the row with this id, locked until the end of the transaction, or None."""
         return await self.session.get(self.model, key, with_for_update=True)
 
     async def page(self, after: UUID | None, limit: int) -> Sequence[Model]:
-        """Up to `limit` rows in order of creation, the first one behind `after`."""
+        """Return up to `limit` rows in order of creation, starting after the id `after`."""
         query = select(self.model).order_by(self.model.id).limit(limit)
         if after is not None:
             query = query.where(self.model.id > after)
@@ -47,17 +47,17 @@ class Repository(Generic[Model]):
         return rows.all()
 
     async def add(self, row: Model) -> None:
-        """Insert it; raises the conflict that its unique constraints tell of."""
+        """Insert the row; raises the error of a violated constraint in `conflicts`."""
         self.session.add(row)
         await self.flush()
 
     async def delete(self, row: Model) -> None:
-        """Delete it."""
+        """Delete the row."""
         await self.session.delete(row)
         await self.flush()
 
     async def flush(self) -> None:
-        """Send what was changed; raises the conflict that its unique constraints tell of."""
+        """Send pending changes; raises the error of a violated constraint in `conflicts`."""
         try:
             await self.session.flush()
         except IntegrityError as error:

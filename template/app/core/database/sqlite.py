@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""SQLite: how its engine is made, and what its errors mean."""
+"""SQLite: engine options, timestamps and error codes."""
 
 # {% call unasync() %}
 from datetime import UTC, datetime
@@ -30,9 +30,8 @@ from app.settings import Settings
 
 _PRAGMAS = (
     "PRAGMA foreign_keys = ON",
-    # Readers go on while one writes.
+    # WAL lets reads continue during a write; NORMAL is safe with WAL and saves an fsync per commit.
     "PRAGMA journal_mode = WAL",
-    # Safe with WAL, and one fsync less for each commit.
     "PRAGMA synchronous = NORMAL",
 )
 _MIGRATION_MILLISECONDS = 10 * 60 * 1_000
@@ -42,21 +41,21 @@ _CONFLICTS = {
     "SQLITE_CONSTRAINT_PRIMARYKEY",
     "SQLITE_CONSTRAINT_UNIQUE",
 }
-_AWAY = ("SQLITE_BUSY", "SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_LOCKED")
+_UNAVAILABLE = ("SQLITE_BUSY", "SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_LOCKED")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment: SQLite forgets the time zone, so it is always UTC."""
+    """Timestamp stored in UTC, because SQLite stores no time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Store it in UTC."""
+        """Convert the time to UTC and remove the time zone."""
         return value and value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Read it as UTC."""
+        """Add the time zone UTC."""
         return value and value.replace(tzinfo=UTC)
 
 
@@ -64,7 +63,7 @@ TIMESTAMP = UtcDateTime()
 
 
 def build_engine(settings: Settings) -> AsyncEngine:
-    """An engine that has not connected yet."""
+    """Return an engine that has not connected yet."""
     engine = create_async_engine(
         # {% if sqlalchemy == "sync" %}
         make_url(settings.database_url.get_secret_value()).set(drivername="sqlite"),
@@ -73,10 +72,10 @@ def build_engine(settings: Settings) -> AsyncEngine:
         # {% endif %}
         connect_args={"timeout": settings.database_busy_timeout_seconds},
         pool_size=settings.database_pool_size,
-        # For the health check, when requests have all the others.
+        # One more, for the health check while requests use the whole pool.
         max_overflow=1,
         pool_timeout=settings.database_pool_timeout_seconds,
-        # The values of a failing statement are somebody's data: not for the log.
+        # The values of a failed statement may be personal data, which must not be logged.
         hide_parameters=True,
     )
     event.listen(engine.sync_engine, "connect", _prepare)
@@ -86,7 +85,7 @@ def build_engine(settings: Settings) -> AsyncEngine:
 
 # {% if cpu_jobs == "celery" and sqlalchemy == "async" %}
 def build_worker_engine(settings: Settings) -> Engine:
-    """An engine without an event loop, for a process that does one job at a time."""
+    """Return an engine without an event loop, for a worker that runs one job at a time."""
     engine = create_engine(
         settings.database_url.get_secret_value(),
         connect_args={"timeout": settings.database_busy_timeout_seconds},
@@ -99,24 +98,24 @@ def build_worker_engine(settings: Settings) -> Engine:
 
 # {% endif %}
 def reading_options(_settings: Settings) -> dict[str, str]:
-    """What a connection that only reads is told: no transaction around a statement."""
+    """Return the execution options of reads: no transaction around a statement."""
     return {"isolation_level": "AUTOCOMMIT"}
 
 
 def build_migration_engine(settings: Settings) -> AsyncEngine:
-    """An engine that may replace a table, and keeps the rows that refer to the old one."""
+    """Return an engine that can replace a table without deleting rows that refer to it."""
     engine = build_engine(settings)
     event.listen(engine.sync_engine, "connect", _prepare_migration)
     return engine
 
 
 def is_conflict(error: IntegrityError) -> bool:
-    """Whether it contradicts other rows, rather than being wrong by itself."""
+    """Return whether the error is a conflict with other rows, not a fault of the row itself."""
     return getattr(error.orig, "sqlite_errorname", None) in _CONFLICTS
 
 
 def violates(error: IntegrityError, table: Table, constraint: str) -> bool:
-    """Whether it was the unique constraint of that name: SQLite tells its columns instead."""
+    """Return whether this unique constraint is violated; SQLite reports only its columns."""
     columns = [
         [str(column) for column in each.columns]
         for each in table.constraints
@@ -126,8 +125,8 @@ def violates(error: IntegrityError, table: Table, constraint: str) -> bool:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether the file cannot be used now, rather than the statement being wrong."""
-    return str(getattr(error, "sqlite_errorname", "")).startswith(_AWAY)
+    """Return whether the error is a problem of the file, not a fault of the statement."""
+    return str(getattr(error, "sqlite_errorname", "")).startswith(_UNAVAILABLE)
 
 
 def _prepare(connection: Any, _record: object) -> None:
@@ -139,13 +138,13 @@ def _prepare(connection: Any, _record: object) -> None:
 
 def _prepare_migration(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = OFF")
-    # That of another process may take long, and this one is next.
+    # A migration in another process may take minutes, and this one waits for the lock.
     connection.execute(f"PRAGMA busy_timeout = {_MIGRATION_MILLISECONDS}")
 
 
 def _begin(connection: Connection) -> None:
-    # A transaction that reads first and writes later cannot be made to wait: it fails at once when
-    # another wrote in between. So one that may write takes the lock when it begins.
+    # A transaction that reads before its first write fails at once if another has written in
+    # between, whatever the busy timeout. A transaction that may write locks at its beginning.
     if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 # {% endcall %}

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The two kinds of session, and what a database that refuses a transaction means."""
+"""Sessions for reading and writing, and the errors of their transactions."""
 
 # {% call unasync() %}
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -31,28 +31,28 @@ Effect = Callable[[], Awaitable[None]]
 # {% if sqlalchemy == "async" %}
 class _ReadOnlySession(Session):
     def flush(self, objects: Any = None) -> None:
-        """Refuse: what is flushed here would be committed at once, statement by statement."""
-        raise TypeError("a ReadSession does not write: ask for a WriteSession")
+        """Raise TypeError: without a transaction, each statement would be committed at once."""
+        raise TypeError("a ReadSession cannot write: use a WriteSession")
 
 
 class ReadSession(AsyncSession):
-    """Reads: every statement is one round trip, without a transaction around it."""
+    """Session for reading: every statement is one round trip, without a transaction."""
 
     sync_session_class = _ReadOnlySession
 
 
 # {% else %}
 class ReadSession(Session):
-    """Reads: every statement is one round trip, without a transaction around it."""
+    """Session for reading: every statement is one round trip, without a transaction."""
 
     def flush(self, objects: Any = None) -> None:
-        """Refuse: what is flushed here would be committed at once, statement by statement."""
-        raise TypeError("a ReadSession does not write: ask for a WriteSession")
+        """Raise TypeError: without a transaction, each statement would be committed at once."""
+        raise TypeError("a ReadSession cannot write: use a WriteSession")
 
 
 # {% endif %}
 class WriteSession(AsyncSession):
-    """Writes: one transaction, committed before the response."""
+    """Session for writing: one transaction, committed before the response."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -63,7 +63,7 @@ class WriteSession(AsyncSession):
         self._effects.append(effect)
 
     async def run_effects(self) -> None:
-        """Run what waited for the commit; one that fails is logged, for the write stands."""
+        """Run the effects after the commit; log those that fail, since the commit stands."""
         for effect in self._effects:
             try:
                 await effect()
@@ -73,7 +73,7 @@ class WriteSession(AsyncSession):
 
 @asynccontextmanager
 async def refusals() -> AsyncIterator[None]:
-    """Raise Overloaded without a connection, and Conflict when other rows are in the way."""
+    """Raise Overloaded for a pool timeout, and Conflict for a conflict with other rows."""
     try:
         yield
     except PoolTimeoutError:

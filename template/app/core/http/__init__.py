@@ -1,1 +1,1 @@
-"""What speaks HTTP: requests, answers, errors."""
+"""HTTP: middleware, pagination, schemas and error responses."""

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it is ready for requests."""
+"""Health checks: liveness and readiness."""
 
 import structlog
 from anyio import create_task_group, fail_after
@@ -14,7 +14,7 @@ router = APIRouter(tags=["health"])
 
 
 class Health(Schema):
-    """Ready for requests, and each thing that the service needs for them."""
+    """Readiness of the service, and the state of each resource."""
 
     status: str
     resources: dict[str, str]
@@ -22,15 +22,15 @@ class Health(Schema):
 
 @router.get("/livez")
 async def livez() -> dict[str, str]:
-    """Alive. It touches nothing: what is away would not come back by a restart."""
+    """Return 200, without checking resources: a restart would not make them available."""
     return {"status": "alive"}
 
 
 @router.get("/readyz", response_model=Health, responses={503: {"description": "Not ready"}})
 async def readyz(request: Request) -> Health | Response:
-    """Ready, or not: then it names what is down, and the log says why."""
+    """Return 200 if ready, else 503 with the resources that are down; the log has the causes."""
     if not request.app.state.ready:
-        return problem(503, kind="not-ready", detail="Stopping.", headers={"Retry-After": "1"})
+        return problem(503, kind="not-ready", detail="Shutting down.", headers={"Retry-After": "1"})
     components = request.app.state.components.values()
     resources = [component for component in components if isinstance(component, Resource)]
     timeout_seconds = request.app.state.settings.readiness_timeout_seconds

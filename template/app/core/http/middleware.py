@@ -1,4 +1,4 @@
-"""ASGI middleware: the id, headers and log line of each request, and the limit on its body."""
+"""ASGI middleware: request id, security headers, request log, CORS, errors, body limit."""
 
 import re
 import sys
@@ -29,7 +29,7 @@ _HEADERS = {
 
 
 class RequestMiddleware:
-    """An id, the security headers and one log line for each request."""
+    """Request id, security headers and one log line for each request."""
 
     def __init__(self, app: ASGIApp, *, secure: bool) -> None:
         self.app = app
@@ -42,23 +42,23 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, _without_traceback(send))
             return
-        exchange = _RequestLog(scope, send, self.headers)
-        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+        request_log = _RequestLog(scope, send, self.headers)
+        with structlog.contextvars.bound_contextvars(request_id=request_log.request_id):
             try:
-                await self.app(scope, receive, exchange.send)
+                await self.app(scope, receive, request_log.send)
             except CancelledError:
-                # Only a server that stops cancels requests: those that take too long.
+                # Only a stopping server cancels requests, once they have exceeded the grace period.
                 log.error("request_cut", method=scope["method"], path=scope["path"])
-                if exchange.status:
+                if request_log.status:
                     raise
                 cut = problem(503, detail="The service is stopping.", headers={"Retry-After": "1"})
-                await cut(scope, receive, exchange.send)
+                await cut(scope, receive, request_log.send)
             finally:
-                exchange.log()
+                request_log.log()
 
 
 class _RequestLog:
-    """One request and the response to it."""
+    """Request id, headers and log line of one request."""
 
     def __init__(self, scope: Scope, send: Send, headers: dict[str, str]) -> None:
         self.scope = scope
@@ -67,11 +67,10 @@ class _RequestLog:
         self._send = send
         self._headers = headers
         given = Headers(scope=scope).get("X-Request-ID", "")
-        # A stranger's text in our logs has to look like an id.
+        # The log shows this text of the client, so only the format of an id is accepted.
         self.request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
 
     async def send(self, message: Message) -> None:
-        """Pass it on, with our headers on its start."""
         if message["type"] == "http.response.start":
             self.status = int(message["status"])
             headers = MutableHeaders(scope=message)
@@ -83,13 +82,12 @@ class _RequestLog:
         await self._send(message)
 
     def log(self) -> None:
-        """Write the line of this request."""
         route = self.scope.get("route")
         client = self.scope.get("client")
         log.info(
             "request",
             method=self.scope["method"],
-            # The template of the path: few of them, to count by.
+            # Unlike the path, the route has few values: logs can be grouped by this field.
             route=getattr(route, "path", None),
             path=self.scope["path"],
             status=self.status,
@@ -99,22 +97,22 @@ class _RequestLog:
 
 
 def _without_traceback(send: Send) -> Send:
-    """Tell of a start that is refused without a traceback."""
+    """Replace the traceback of a StartError by its message."""
 
-    async def tell(message: Message) -> None:
-        refused = sys.exception()
-        if isinstance(refused, StartError):
-            message = {**message, "message": str(refused)}
+    async def forward(message: Message) -> None:
+        error = sys.exception()
+        if isinstance(error, StartError):
+            message = {**message, "message": str(error)}
         await send(message)
 
-    return tell
+    return forward
 
 
 class CorsMiddleware(CORSMiddleware):
-    """Starlette's; a preflight that is refused is a problem, as every error."""
+    """Starlette's CORS middleware, with a problem document for a refused preflight request."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Answer whether the browser may send its request."""
+        """Answer a preflight request."""
         response = super().preflight_response(request_headers)
         if response.status_code == HTTPStatus.OK:
             return response
@@ -122,7 +120,7 @@ class CorsMiddleware(CORSMiddleware):
 
 
 class ErrorMiddleware:
-    """A problem for what nobody caught."""
+    """Problem document for every unhandled exception."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -139,26 +137,26 @@ class ErrorMiddleware:
         try:
             await self.app(scope, receive, watch)
         except StartError:
-            # Told in a sentence already.
+            # _without_traceback has reported this message already.
             raise
         except Exception:
             log.exception("unhandled_error")
             if started or scope["type"] != "http":
-                # The response has begun: only a broken connection can still tell.
+                # The status is sent already: only a closed connection can signal the failure.
                 raise
             response = problem(500, detail="Internal server error.")
             await response(scope, receive, send)
 
 
 class BodyLimitMiddleware:
-    """Refuse a body above the limit: by its announced length, or as soon as it is passed."""
+    """Limit on the size of a request body, by its Content-Length and by the bytes received."""
 
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
         self.app = app
         self.max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request whose body is small enough."""
+        """Serve one request, with a limited body."""
         if scope["type"] == "http":
             length = Headers(scope=scope).get("content-length", "0")
             if length.isdecimal() and int(length[:20]) > self.max_bytes:

@@ -1,4 +1,4 @@
-"""Cursors: where the next page begins, in a form that only the service can make."""
+"""Signed cursors for pagination."""
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -11,24 +11,24 @@ _SIGNATURE_BYTES = 16
 
 
 class InvalidCursor(InvalidInput):
-    """A cursor that this service did not make."""
+    """Raised when a cursor was not issued by this service."""
 
-    message = "The cursor is not valid: pass the `next_cursor` of a page as it is."
+    message = "The cursor is not valid: pass the `next_cursor` of a page unchanged."
     field = "query.cursor"
 
 
 class Cursors:
-    """Signs the id of a page's last row, and reads it back."""
+    """Encoder and decoder of cursors: the signed id of a page's last row."""
 
     def __init__(self, settings: Settings) -> None:
         self._key = settings.secret_key.get_secret_value().encode()
 
     def encode(self, last: UUID) -> str:
-        """The cursor of the page behind this row."""
+        """Return the cursor of the page that follows this row."""
         return urlsafe_b64encode(last.bytes + self._signature(last.bytes)).decode().rstrip("=")
 
     def decode(self, cursor: str) -> UUID:
-        """The row that the cursor points behind; raises InvalidCursor."""
+        """Return the id of the row before the page; raises InvalidCursor."""
         try:
             raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         except ValueError:

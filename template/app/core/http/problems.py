@@ -1,4 +1,4 @@
-"""Every error as a problem document (RFC 9457)."""
+"""Problem documents for all errors (RFC 9457)."""
 
 import json
 import re
@@ -28,14 +28,14 @@ STATUS: Mapping[type[errors.ServiceError], HTTPStatus] = {
 
 
 class InvalidPart(BaseModel):
-    """One thing that is wrong with what was sent, and where."""
+    """One invalid part of a request."""
 
     location: str
     message: str
 
 
 class Problem(BaseModel):
-    """What went wrong, for people (title, detail) and programs (type, status, errors)."""
+    """Problem document: title and detail for people; type, status and errors for programs."""
 
     type: str
     title: str
@@ -53,7 +53,7 @@ def problem(
     invalid: list[InvalidPart] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """A problem as a response; without a `kind` it is no more than its status."""
+    """Return a response with a problem document; without a `kind` the type is `about:blank`."""
     title = HTTPStatus(status).phrase
     document = Problem(
         type=f"urn:problem-type:{kind}" if kind else "about:blank",
@@ -63,13 +63,13 @@ def problem(
         request_id=get_contextvars().get("request_id", ""),
         errors=invalid,
     )
-    # ASCII only: a name that was sent may hold what UTF-8 cannot.
+    # ASCII only: a field's name may hold lone surrogates, which UTF-8 cannot encode.
     body = json.dumps(document.model_dump(exclude_none=True))
     return Response(body, status, headers, media_type="application/problem+json")
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Have every error that reaches the framework answered by a problem."""
+    """Answer every error that reaches FastAPI with a problem document."""
     app.exception_handler(errors.ServiceError)(_service_error)
     app.exception_handler(HTTPException)(_http_error)
     app.exception_handler(RequestValidationError)(_validation_error)
@@ -94,7 +94,7 @@ async def _http_error(_request: Request, error: HTTPException) -> Response:
 
 
 async def _validation_error(_request: Request, error: RequestValidationError) -> Response:
-    # Not what was sent: it may be a password.
+    # Invalid values are left out: one may be a password.
     invalid = [
         InvalidPart(location=".".join(map(str, part["loc"])), message=part["msg"])
         for part in error.errors()
@@ -102,25 +102,22 @@ async def _validation_error(_request: Request, error: RequestValidationError) ->
     malformed = any(part["type"] == "json_invalid" for part in error.errors())
     status = HTTPStatus.BAD_REQUEST if malformed else HTTPStatus.UNPROCESSABLE_ENTITY
     return problem(
-        status,
-        kind="invalid-input",
-        detail="What was sent is not valid: `errors` says where.",
-        invalid=invalid,
+        status, kind="invalid-input", detail="Invalid request: see `errors`.", invalid=invalid
     )
 
 
 _CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"description": "The request cannot be served as it is", "content": _CONTENT},
-    "5XX": {"description": "The service cannot serve it now", "content": _CONTENT},
+    "4XX": {"description": "Client error", "content": _CONTENT},
+    "5XX": {"description": "Server error", "content": _CONTENT},
 }
 
 
 class ProblemAPI(FastAPI):
-    """The application; its OpenAPI document knows what problems look like."""
+    """FastAPI application whose OpenAPI document includes the schemas of problems."""
 
     def openapi(self) -> dict[str, Any]:
-        """The document, made once."""
+        """Return the OpenAPI document, built once."""
         if self.openapi_schema is None:
             _, definitions = models_json_schema(
                 [(Problem, "serialization")], ref_template="#/components/schemas/{model}"

@@ -1,4 +1,4 @@
-"""The bases of requests and responses, and the text that they accept."""
+"""Base classes of requests and responses, and rules for text."""
 
 import re
 from typing import Generic, TypeVar
@@ -7,31 +7,31 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, validate_email
 
 Item = TypeVar("Item")
 
-# Controls (NUL and line breaks among them), marks that reverse what is read, half characters.
+# Control characters (with NUL and line breaks), text direction marks, lone surrogates.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Schema(BaseModel):
-    """A response, read from the attributes of a row."""
+    """Base of responses, read from the attributes of a row."""
 
     model_config = ConfigDict(from_attributes=True)
 
 
 class Input(BaseModel):
-    """A request body: what it does not know is refused, not ignored."""
+    """Base of request bodies; unknown fields are refused, not ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Page(Schema, Generic[Item]):
-    """One page, and the cursor of the next if there is one."""
+    """One page of items, and the cursor of the next page if there is one."""
 
     items: list[Item]
     next_cursor: str | None
 
 
 def normalize_email(address: str) -> str:
-    """The one form of an e-mail address that is stored and looked for."""
+    """Return the form of an e-mail address that is stored and compared."""
     try:
         return validate_email(address)[1].lower()
     except ValueError:

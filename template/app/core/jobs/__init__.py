@@ -1,1 +1,1 @@
-"""Heavy work that runs outside of requests."""
+"""Jobs: heavy work outside of requests."""

@@ -1,4 +1,4 @@
-"""Celery: how it is configured, and how this process wakes its workers."""
+"""Celery configuration, and the thread that wakes the workers."""
 
 from threading import Semaphore, Thread
 
@@ -19,25 +19,25 @@ log = structlog.get_logger()
 RUN = "jobs.run"
 SWEEP = "jobs.sweep"
 
-# How soon a broker that failed is tried again, and how long a farewell may take.
+# The thread retries a failed broker at the first interval; `close` waits for at most the second.
 _RETRY_SECONDS = 5.0
 _CLOSE_SECONDS = 2.0
-# Of itself, Celery tries for a long time, and for ever if the broker is silent.
+# By default Celery retries for a long time, and forever if the broker does not respond.
 _ONE_RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.2}
 
 
 class BrokerUnavailable(Exception):
-    """The broker did not take the last message."""
+    """Raised when the broker did not accept the last message."""
 
 
 def build_celery(settings: Settings) -> Celery:
-    """Celery's application: all of its settings, for workers and for who wakes them."""
+    """Return the Celery application with its settings, for workers and for the service."""
     kill_seconds = settings.job_time_limit_seconds + settings.job_kill_seconds
     runs, sweeps = f"{settings.broker_prefix}.jobs", f"{settings.broker_prefix}.sweeps"
     celery = Celery(settings.broker_prefix)
     celery.conf.update(
         accept_content=["json"],
-        # In memory: what it would remember is only when it swept last.
+        # The schedule stays in memory: beat would only store the time of the last sweep.
         beat_scheduler="celery.beat:Scheduler",
         beat_schedule={
             "sweep": {
@@ -52,11 +52,11 @@ def build_celery(settings: Settings) -> Celery:
             **_ONE_RETRY,
             "socket_connect_timeout": 1,
             "socket_timeout": 5,
-            # A message whose worker has vanished comes again; not before its job can have ended.
+            # The broker redelivers a lost worker's message, but not while the job may still run.
             "visibility_timeout": kill_seconds + 60,
         },
         broker_url=settings.broker_url.get_secret_value(),
-        # A message is only a wake-up: it is kept until its job has ended, and may come again.
+        # Messages are wake-ups, which may repeat: workers acknowledge them after the job.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_default_queue=runs,
@@ -70,7 +70,7 @@ def build_celery(settings: Settings) -> Celery:
         worker_concurrency=settings.worker_concurrency,
         worker_hijack_root_logger=False,
         worker_max_tasks_per_child=settings.worker_jobs_per_process,
-        # What one worker has reserved, another cannot begin.
+        # A message that one worker reserved would wait although another worker is idle.
         worker_prefetch_multiplier=1,
         worker_redirect_stdouts=False,
     )
@@ -78,9 +78,9 @@ def build_celery(settings: Settings) -> Celery:
 
 
 class CeleryQueue(JobRunner):
-    """Wakes workers, from a thread of its own: requests never wait for the broker."""
+    """Job runner that wakes workers from its own thread: requests never wait for the broker."""
 
-    # Jobs wait in the database meanwhile.
+    # Jobs stay queued in the database while the broker is unavailable.
     optional = True
 
     def __init__(self, settings: Settings) -> None:
@@ -94,7 +94,7 @@ class CeleryQueue(JobRunner):
     # {% if database == "postgresql" %}
     @classmethod
     def connection_shares(cls, settings: Settings) -> list[ConnectionShare]:
-        """Return two connections for each process of a worker: one says that its job goes on."""
+        """Return two connections for each worker process: one is for the heartbeat."""
         processes = settings.worker_concurrency
         if processes == "auto":
             processes = CPUS
@@ -102,7 +102,7 @@ class CeleryQueue(JobRunner):
 
     # {% endif %}
     async def open(self) -> None:
-        """Begin to send; the first message is to nobody, and connects."""
+        """Start the thread; its first message, without a job, opens the connection."""
         self._thread.start()
         self.notify()
 
@@ -112,11 +112,11 @@ class CeleryQueue(JobRunner):
             raise BrokerUnavailable
 
     def notify(self) -> None:
-        """Wake a worker. If that fails, the sweep does it when the broker is back."""
+        """Wake a worker; after a failure, the sweep does so once the broker is available."""
         self._wakes.release()
 
     async def close(self) -> None:
-        """End the thread, if that is quick."""
+        """Stop the thread, waiting for at most `_CLOSE_SECONDS`."""
         self._closing = True
         self.notify()
         if self._thread.is_alive():
@@ -124,7 +124,7 @@ class CeleryQueue(JobRunner):
 
     def _serve(self) -> None:
         while not self._closing:
-            # One that failed is tried in any case: there may be nothing else to send for hours.
+            # A failed broker is retried without a new job, which may be hours away.
             self._wakes.acquire(timeout=None if self._up else _RETRY_SECONDS)
             self._send()
         self._celery.close()

@@ -1,4 +1,4 @@
-"""What a process for jobs does: little is imported here, so that it starts soon."""
+"""Child process that runs jobs, with few imports for a fast start."""
 
 import os
 import signal
@@ -12,16 +12,16 @@ from typing import Any, TypeAlias
 
 from app.core.jobs.results import encode, fraction
 
-# What came of a job: its result as JSON, or else what it raised.
+# An outcome is the job's result as JSON, or None and the traceback.
 Outcome: TypeAlias = tuple[str | None, str]
 
-# Requests go before jobs.
+# A higher niceness gives requests priority over jobs.
 _NICENESS = 10
 
 
 def serve(connection: "Connection[Outcome, Any]", progress: c_double) -> None:
-    """Do one job after the other, until the parent ends us."""
-    # A signal to the whole group reaches us too: what it means for a job, the parent decides.
+    """Run one job after another, until the parent kills this process."""
+    # A signal to the process group reaches this process too, but only the parent handles signals.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     os.nice(_NICENESS)
@@ -45,7 +45,7 @@ def _outcome(
 
 
 def _end_with_parent() -> None:
-    # Killed, it could not tell us.
+    # A parent that was killed cannot stop this process.
     if parent := parent_process():
         parent.join()
     os._exit(1)

@@ -1,4 +1,4 @@
-"""The lease of a job: who claims it, keeps it, ends it, and what becomes of one that is lost."""
+"""Leases of jobs: statements that claim, renew, end and requeue a job."""
 
 # {% if database == "postgresql" %}
 from datetime import timedelta
@@ -22,11 +22,11 @@ Change: TypeAlias = ReturningUpdate[tuple[Any]]
 
 
 class ClaimLost(Exception):
-    """The job is not ours any more: it was cancelled, or somebody else has it."""
+    """Raised when a job was cancelled, ended or requeued, so that its claim is lost."""
 
 
 def claim(kind: type[Job], settings: Settings) -> Change:
-    """Take the oldest job that is queued; gives its row."""
+    """Claim the oldest queued job; the statement returns its row."""
     oldest = select(kind.id).where(kind.status == Status.QUEUED).order_by(kind.id).limit(1)
     return (
         update(kind)
@@ -44,24 +44,24 @@ def claim(kind: type[Job], settings: Settings) -> Change:
 
 
 def renew(job: Job, progress: float, settings: Settings) -> Change:
-    """Keep a claim, and say how far the job is; gives nothing if the claim is lost."""
+    """Extend a lease and store the progress; no row is returned if the claim is lost."""
     return _held(job).values(claimed_until=_in(settings.job_lease_seconds), progress=progress)
 
 
 def succeed(job: Job, result: Result) -> Change:
-    """End a job with its result, which `encode` has looked at."""
+    """End a job with its result, which `encode` has checked."""
     return _held(job).values(
         status=Status.SUCCEEDED, progress=1.0, result=dict(result), claim=None, claimed_until=None
     )
 
 
 def fail(job: Job, sentence: str) -> Change:
-    """End a job without a result; the sentence is for its owner."""
+    """End a job with an error; the sentence is for its owner."""
     return _held(job).values(status=Status.FAILED, error=sentence, claim=None, claimed_until=None)
 
 
 def release(job: Job) -> Change:
-    """Queue a job again whose runner stops; that does not count as an attempt."""
+    """Requeue a job whose runner stops, without counting an attempt."""
     return _held(job).values(
         status=Status.QUEUED,
         attempts=job.attempts - 1,
@@ -72,12 +72,12 @@ def release(job: Job) -> Change:
 
 
 def requeue(job: Job, settings: Settings) -> Change:
-    """Queue a job again whose process died, if it has attempts left."""
+    """Requeue a job whose process died, or fail the job after its last attempt."""
     return _held(job).values(_after_a_loss(type(job), settings))
 
 
 def sweep(kind: type[Job], settings: Settings) -> Change:
-    """Queue the jobs again whose runners gave no sign of life, if they have attempts left."""
+    """Requeue the jobs whose leases expired, or fail those after their last attempt."""
     return (
         update(kind)
         .where(kind.status == Status.RUNNING, kind.claimed_until < _in(0))
@@ -99,7 +99,7 @@ def _held(job: Job) -> Change:
 
 def _after_a_loss(kind: type[Job], settings: Settings) -> dict[str, Any]:
     spent = kind.attempts >= settings.job_attempts
-    sentence = f"It was given up after {settings.job_attempts} attempts."
+    sentence = f"The job failed {settings.job_attempts} times: submit a new one."
     return {
         "status": case((spent, Status.FAILED), else_=Status.QUEUED),
         "error": case((spent, sentence)),
@@ -111,7 +111,7 @@ def _after_a_loss(kind: type[Job], settings: Settings) -> dict[str, Any]:
 
 def _in(seconds: float) -> Any:
 # {% if database == "postgresql" %}
-    # By the database's clock: those of several machines differ.
+    # The database's clock decides, because the clocks of several machines differ.
     return func.now() + timedelta(seconds=seconds)
 # {% else %}
     return datetime.now(UTC) + timedelta(seconds=seconds)

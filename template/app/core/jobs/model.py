@@ -1,11 +1,11 @@
-"""Heavy work: a job is a row, and the row is the truth about it.
+"""Jobs as database rows, the tasks that run them, and the base of runners.
 
-It is queued in the transaction of a request, claimed by one runner at a time, and ended once: only
-who holds the claim can change it. What tells a runner that there is work is no more than a wake-up,
-which may come twice or never: a sweep finds what was missed, and what its runner left behind.
+A request queues a job in its transaction. One runner at a time claims the job, which ends once:
+only the holder of the claim can change the row. Notifications wake a runner, and may be lost or
+repeated: a sweep finds the jobs that were missed, and those whose runner died.
 
-    class Simulation(Job): …                  what is asked for, in models.py
-    SIMULATE = Task(Simulation, simulate)     what does it, in tasks.py, found by being there
+    class Simulation(Job): …                  columns for the inputs, in models.py
+    SIMULATE = Task(Simulation, simulate)     function that runs a job, in tasks.py (auto-imported)
 """
 
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ Result: TypeAlias = Mapping[str, Any]
 
 
 class Status(StrEnum):
-    """How far a job is; the last three are final."""
+    """Status of a job; the last three are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -37,21 +37,21 @@ class Status(StrEnum):
 
 
 class Job(Record):
-    """A row of work. What it is asked for is in columns of its kind."""
+    """Base of the tables of jobs; each subclass adds columns for its inputs."""
 
     __abstract__ = True
 
-    # A kind refers to its owners' table, and says what becomes of their jobs.
+    # A subclass adds the foreign key, which decides about the jobs of a deleted owner.
     owner_id: Mapped[UUID]
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
-    # Of the request that asked for it: its runner's log lines carry it.
+    # The runner's log lines carry the id of the request that submitted the job.
     request_id: Mapped[str] = mapped_column(String(64), default="")
     status: Mapped[str] = mapped_column(String(10), default=Status.QUEUED)
     progress: Mapped[float] = mapped_column(default=0.0)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     error: Mapped[str | None] = mapped_column(String(200))
     attempts: Mapped[int] = mapped_column(default=0)
-    # Who runs it, and until when that is believed without a sign of life.
+    # The runner with this claim holds the lease, which expires unless a heartbeat renews the time.
     claim: Mapped[UUID | None]
     claimed_until: Mapped[datetime | None]
 
@@ -63,7 +63,7 @@ class Job(Record):
 
     @property
     def inputs(self) -> Inputs:
-        """What it is asked for: the arguments of the function that does it."""
+        """Arguments for the function that runs the job."""
         return {name: getattr(self, name) for name in self.input_columns}
 
 
@@ -72,7 +72,7 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 
 @dataclass(frozen=True)
 class Task(Generic[AnyJob]):
-    """A kind of job, and the function that does it: with its inputs, and one to report with."""
+    """Kind of job, and the function that runs one with its inputs and a `report` callback."""
 
     registry: ClassVar[list["Task[Any]"]] = []
 
@@ -84,13 +84,13 @@ class Task(Generic[AnyJob]):
 
     @property
     def name(self) -> str:
-        """What it is called in logs and messages."""
+        """Name of this kind in the logs."""
         return str(self.kind.__tablename__)
 
 
 class JobRunner(Resource, ABC):
-    """What runs jobs, or gets them run elsewhere."""
+    """Base of the resources that run jobs, here or in other processes."""
 
     @abstractmethod
     def notify(self) -> None:
-        """Say that a job is queued, after its commit; it returns at once and never fails."""
+        """Announce a queued job after its commit; returns at once and never raises."""

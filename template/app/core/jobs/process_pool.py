@@ -1,4 +1,4 @@
-"""Jobs in processes beside this one, whose requests they would hold up."""
+"""Process pool that runs jobs beside the process that serves requests."""
 
 import asyncio
 import atexit
@@ -33,23 +33,23 @@ from app.settings import Settings
 
 log = structlog.get_logger()
 
-# A fork of a process that has threads may never run.
+# A forked child of a process with threads may deadlock.
 _SPAWN = get_context("spawn")
-# How often it looks for what other processes queued, and says that its own jobs go on.
+# At this interval, the pool looks for queued jobs and renews the leases of its own.
 _BEAT_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
 
 
 class JobTooLong(Exception):
-    """The job goes on after its time limit."""
+    """Raised when a job exceeds its time limit."""
 
 
 class ProcessDied(Exception):
-    """The process of a job has ended, or was ended, before the job."""
+    """Raised when the process of a job exits or is killed before the job ends."""
 
 
 class _Slot:
-    """One process for one job at a time: its end is nobody else's, as in a pool it would be."""
+    """Process for one job at a time; unlike in a ProcessPoolExecutor, a crash ends only one job."""
 
     def __init__(self, settings: Settings) -> None:
         self.progress: c_double = RawValue(c_double)
@@ -60,16 +60,16 @@ class _Slot:
         self._pipe: Any = None
 
     def take(self) -> None:
-        """Be ready for a job, from now until it is done or killed."""
+        """Reserve the slot for a job, until `kill` ends the reservation."""
         self.progress.value = 0.0
         self._taken = True
 
     def do(self, task: Task[Any], job: Job) -> Outcome:
-        """Have a job done, however long that takes; raises ProcessDied."""
+        """Run a job in the process, without a time limit; raises ProcessDied."""
         process, pipe = self._start()
         try:
             pipe.send((task.run, job.inputs, self._max_bytes))
-            # Not only its end of the pipe: a process that it started may hold that.
+            # The pipe alone is not enough, because a grandchild may hold its other end open.
             connection.wait([pipe, process.sentinel])
             if pipe.poll():
                 outcome: Outcome = pipe.recv()
@@ -103,7 +103,7 @@ class _Slot:
         pipe.close()
 
     def kill(self) -> None:
-        """End the process, whatever it does: the next job gets another."""
+        """Kill the process; the next job starts a new one."""
         with self._lock:
             self._taken = False
             if self._process is not None:
@@ -111,11 +111,11 @@ class _Slot:
 
 
 class ProcessPool(JobRunner):
-    """Claims jobs, as many as it has processes, and has them done."""
+    """Job runner that claims a job for each of its idle processes."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        # Connections of its own: jobs and requests do not wait for each other's.
+        # Jobs have their own connections: jobs and requests never wait for each other's.
         self._database = Database(settings.model_copy(update={"database_pool_size": 1}))
         self._slots = [_Slot(settings) for _ in range(settings.process_pool_size)]
         self._idle = list(self._slots)
@@ -125,7 +125,7 @@ class ProcessPool(JobRunner):
         self._serving: asyncio.Task[None] | None = None
         self._stopping = False
         self._next_sweep = 0.0
-        # Not the threads of the routes: a busy service does its jobs, and says that they go on.
+        # Jobs have their own threads: busy routes must not delay jobs or heartbeats.
         self._job_threads = CapacityLimiter(max(1, settings.process_pool_size))
         # {% if sqlalchemy == "sync" %}
         self._database_threads = CapacityLimiter(2)
@@ -134,26 +134,26 @@ class ProcessPool(JobRunner):
     # {% if database == "postgresql" %}
     @classmethod
     def connection_shares(cls, settings: Settings) -> list[ConnectionShare]:
-        """Return two connections for each process that serves: to claim jobs, and to keep them."""
+        """Return two connections for each serving process: to claim jobs, and to renew leases."""
         return [serving_share(settings, "jobs", 2)]
 
     # {% endif %}
     async def open(self) -> None:
-        """Begin to look for jobs, unless it is to run none."""
+        """Start claiming jobs, unless PROCESS_POOL_SIZE is 0."""
         if self._slots:
-            # A server that is forced to end does not close us, and would wait for them.
+            # After a forced exit without `close`, Python would wait for the child processes.
             atexit.register(self._kill)
             self._serving = asyncio.create_task(self._serve())
 
     async def check(self) -> None:
-        """Never down: a process that dies is replaced."""
+        """Return without an error: the pool replaces a process that dies."""
 
     def notify(self) -> None:
         """Look for jobs now."""
         self._loop.call_soon_threadsafe(self._woken.set)
 
     async def close(self) -> None:
-        """Hand back what runs: another process goes on with it, or this one when it returns."""
+        """Stop the processes, and release their jobs for other replicas or for the next start."""
         self._stopping = True
         self._woken.set()
         if self._serving:
@@ -181,7 +181,7 @@ class ProcessPool(JobRunner):
                 while self._idle and not self._stopping and await self._begin_next():
                     pass
             except Unavailable:
-                # Whose jobs ran meanwhile could not say so, and may do it first.
+                # No runner could renew a lease during the outage: sweep only after they had time.
                 self._next_sweep = monotonic() + self.settings.job_lease_seconds
             except Exception:
                 log.exception("jobs_not_claimed")
@@ -197,7 +197,7 @@ class ProcessPool(JobRunner):
                     log.warning("jobs_lost", kind=task.name, count=len(found))
 
     async def _begin_next(self) -> bool:
-        # In any order: no kind of job waits until there are none of the others.
+        # A random order keeps one kind of job from starving the others.
         for task in sample(Task.registry, len(Task.registry)):
             for job in await self._apply(lease.claim(task.kind, self.settings)):
                 running = asyncio.create_task(self._run(self._idle.pop(), task, job))
@@ -222,7 +222,7 @@ class ProcessPool(JobRunner):
                 self._woken.set()
 
     async def _outcome(self, slot: _Slot, task: Task[Any], job: Job) -> Change:
-        """What came of it; raises ClaimLost."""
+        """Run a job and return the statement that ends its lease; raises ClaimLost."""
         slot.take()
         work = asyncio.create_task(
             to_thread.run_sync(slot.do, task, job, limiter=self._job_threads)
@@ -231,7 +231,7 @@ class ProcessPool(JobRunner):
             await self._attend(work, slot, job)
         except JobTooLong:
             log.warning("job_too_long")
-            return lease.fail(job, "It took too long.")
+            return lease.fail(job, "Timed out: use smaller inputs.")
         finally:
             if not work.done():
                 slot.kill()
@@ -248,11 +248,11 @@ class ProcessPool(JobRunner):
         return lease.succeed(job, json.loads(result))
 
     async def _attend(self, work: asyncio.Task[Outcome], slot: _Slot, job: Job) -> None:
-        """Say that it goes on, until it ends; raises ClaimLost, JobTooLong."""
-        ends = monotonic() + self.settings.job_time_limit_seconds
+        """Renew the lease until the job ends; raises ClaimLost, JobTooLong."""
+        deadline = monotonic() + self.settings.job_time_limit_seconds
         while not work.done():
             await asyncio.wait([work], timeout=_BEAT_SECONDS)
-            if monotonic() > ends and not work.done():
+            if monotonic() > deadline and not work.done():
                 raise JobTooLong
             with suppress(Unavailable):
                 change = lease.renew(job, slot.progress.value, self.settings)

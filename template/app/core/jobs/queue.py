@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""Where jobs are handed in and called off, in the transaction of a request."""
+"""Job queue: submitting and cancelling jobs in the transaction of a request."""
 
 # {% call unasync() %}
 from datetime import UTC, datetime, timedelta
@@ -17,26 +17,26 @@ _RETRY_SECONDS = 10
 
 
 class KeyReused(InvalidInput):
-    """One key, two different jobs."""
+    """Raised when one key is sent with two different jobs."""
 
-    message = "This Idempotency-Key was used for something else: a new job needs a new key."
+    message = "This Idempotency-Key was used for another job: send a new key."
     field = "header.idempotency-key"
 
 
 class TooManyJobs(TooManyAttempts):
-    """The caller has enough jobs waiting."""
+    """Raised when too many jobs of the caller are queued."""
 
     message = "You have too many jobs waiting: let some of them end, or cancel them."
 
 
 class BacklogFull(Unavailable):
-    """Everybody together has enough jobs waiting."""
+    """Raised when too many jobs of all callers are queued."""
 
     message = "Too many jobs are waiting: try again later."
 
 
 class JobQueue(Generic[AnyJob]):
-    """The jobs of one kind, as a request sees them."""
+    """Queue of one kind of job, within the transaction of a request."""
 
     def __init__(self, task: Task[AnyJob], session: WriteSession, runner: JobRunner) -> None:
         self._kind = task.kind
@@ -44,18 +44,18 @@ class JobQueue(Generic[AnyJob]):
         self._runner = runner
 
     async def submit(self, job: AnyJob) -> AnyJob:
-        """Queue a job; gives the one that was handed in before under its key, if there is one.
+        """Queue a job, or return the job that was submitted before with the same key.
 
-        Its owner's row must be locked: otherwise two at once would not know of each other. Raises
-        KeyReused, TooManyJobs, BacklogFull.
+        The owner's row must be locked: otherwise two concurrent requests would not see each other's
+        job. Raises KeyReused, TooManyJobs, BacklogFull.
         """
         if job.idempotency_key is not None:
-            known = await self._find_known(job)
-            if known is not None:
-                if known.inputs != job.inputs:
+            earlier = await self._find_earlier(job)
+            if earlier is not None:
+                if earlier.inputs != job.inputs:
                     raise KeyReused
-                return known
-        await self._make_sure_of_room(job.owner_id)
+                return earlier
+        await self._check_limits(job.owner_id)
         job.request_id = get_contextvars().get("request_id", "")
         self._session.add(job)
         await self._session.flush()
@@ -63,31 +63,31 @@ class JobQueue(Generic[AnyJob]):
         return job
 
     async def cancel(self, job: AnyJob) -> bool:
-        """End it, soon if it runs; False if it had ended. Its row must be locked."""
+        """Cancel a job whose row is locked, soon if running; returns False if already ended."""
         if job.status in {Status.QUEUED, Status.RUNNING}:
             job.status = Status.CANCELLED
             job.claim = job.claimed_until = None
             await self._session.flush()
         return job.status not in {Status.SUCCEEDED, Status.FAILED}
 
-    async def _find_known(self, job: AnyJob) -> AnyJob | None:
+    async def _find_earlier(self, job: AnyJob) -> AnyJob | None:
         same = select(self._kind).filter_by(
             owner_id=job.owner_id,
             idempotency_key=job.idempotency_key,
         )
-        known = await self._session.scalar(same)
+        earlier = await self._session.scalar(same)
         lifetime = timedelta(seconds=self._runner.settings.idempotency_key_seconds)
-        if known is None or known.created_at > datetime.now(UTC) - lifetime:
-            return known
-        # The key may be used again, and the old job does without.
+        if earlier is None or earlier.created_at > datetime.now(UTC) - lifetime:
+            return earlier
+        # The key has expired: the old job loses its key, so that a new job can use the key.
         await self._session.execute(
             update(self._kind)
-            .where(self._kind.id == known.id)
+            .where(self._kind.id == earlier.id)
             .values(idempotency_key=None, version=self._kind.version + 1),
         )
         return None
 
-    async def _make_sure_of_room(self, owner_id: UUID) -> None:
+    async def _check_limits(self, owner_id: UUID) -> None:
         kind, settings = self._kind, self._runner.settings
         own = func.count().filter(kind.owner_id == owner_id)
         waiting = select(own, func.count()).where(kind.status == Status.QUEUED)

@@ -1,4 +1,4 @@
-"""What runs the jobs of this service, or gets them run."""
+"""Job runner of this service."""
 
 # {% if cpu_jobs == "celery" %}
 from app.core.jobs.celery import CeleryQueue

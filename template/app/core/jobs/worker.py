@@ -1,4 +1,4 @@
-"""Jobs in a process of a Celery worker, on an engine of its own."""
+"""Job runner in a Celery worker process, with its own database engine."""
 
 import json
 import signal
@@ -35,19 +35,19 @@ from app.settings import Settings
 log = structlog.get_logger()
 
 _BEAT_SECONDS = 1.0
-_TOO_LONG = "It took too long."
+_TOO_LONG = "Timed out: use smaller inputs."
 
 
 class Stopped(BaseException):
-    """This process has to end now."""
+    """Raised by SIGTERM: this process must exit now."""
 
 
 class Worker:
-    """Claims jobs, one at a time, and does them."""
+    """Job runner that claims and runs one job at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        # Shared with the processes that are forked from this one.
+        # The parent shares this flag with the processes that are forked from it.
         self.stopping: c_bool = RawValue(c_bool)
         # {% if sqlalchemy == "sync" %}
         self._engine = dialect.build_engine(settings)
@@ -56,12 +56,12 @@ class Worker:
         # {% endif %}
 
     def begin(self) -> None:
-        """Get ready, in a new process: the connections are the parent's."""
+        """Discard inherited connections in a new process: the parent still uses them."""
         self._engine.dispose(close=False)
 
     def run_next(self) -> None:
-        """Do the oldest job that waits, if there is one."""
-        # In any order: no kind of job waits until there are none of the others.
+        """Claim and run the oldest queued job, if there is one."""
+        # A random order keeps one kind of job from starving the others.
         for task in sample(Task.registry, len(Task.registry)):
             for job in self.apply(lease.claim(task.kind, self.settings)):
                 names = {"request_id": job.request_id, "job_id": str(job.id)}
@@ -71,7 +71,7 @@ class Worker:
                 return
 
     def sweep(self) -> int:
-        """Queue the jobs again whose workers have died; gives how many wait."""
+        """Requeue the jobs of dead workers; returns the number of queued jobs."""
         waiting = 0
         for task in Task.registry:
             if found := self.apply(lease.sweep(task.kind, self.settings)):
@@ -82,7 +82,7 @@ class Worker:
         return waiting
 
     def apply(self, change: Change) -> Sequence[Any]:
-        """Change jobs, in a transaction; gives what the change returns."""
+        """Execute a statement in a transaction, and return its rows."""
         with Session(self._engine, expire_on_commit=False) as session, session.begin():
             return session.scalars(change).all()
 
@@ -94,7 +94,7 @@ class Worker:
         except ClaimLost:
             log.info("job_lease_lost")
         except Stopped:
-            # One that is told to end while its worker is not may be told so because of its job.
+            # If only this process and not its worker must stop, the job may be the cause.
             stops = bool(self.stopping.value)
             with suppress(ClaimLost):
                 left = lease.release(job) if stops else lease.requeue(job, self.settings)
@@ -126,7 +126,7 @@ class Worker:
 
 
 class _Heartbeat:
-    """Says that a job goes on, and how far it is, while it does."""
+    """Thread that renews the lease of a running job and stores the progress."""
 
     def __init__(self, worker: Worker, job: Job) -> None:
         self._worker = worker
@@ -147,17 +147,17 @@ class _Heartbeat:
         self._thread.join()
 
     def report(self, progress: float) -> None:
-        """Say how far the job is, between 0 and 1; raises ClaimLost."""
+        """Set the progress, between 0 and 1; raises ClaimLost."""
         if self._lost:
             raise ClaimLost
         self._progress = fraction(progress)
 
     def _beat(self) -> None:
         settings = self._worker.settings
-        # A job that goes on then ignores its time limit, and is killed before it could say so.
-        ends = monotonic() + settings.job_time_limit_seconds + settings.job_kill_seconds / 2
+        # A job that still runs then ignores the time limit, and is killed before it can fail.
+        deadline = monotonic() + settings.job_time_limit_seconds + settings.job_kill_seconds / 2
         while not self._lost and not self._ended.wait(_BEAT_SECONDS):
-            late = monotonic() > ends
+            late = monotonic() > deadline
             change = (
                 lease.fail(self._job, _TOO_LONG)
                 if late

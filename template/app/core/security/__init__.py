@@ -1,1 +1,1 @@
-"""Who may do what, and how often."""
+"""Passwords, access tokens and the rate limit for sign-in."""

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The hashes of passwords."""
+"""Password hashing."""
 
 # {% call unasync() %}
 import secrets
@@ -13,24 +13,23 @@ from app.settings import Settings
 
 
 class Passwords:
-    """Hashes passwords with argon2, a few at a time: each takes memory and a core."""
+    """Password hasher (argon2) with limited concurrency: each hash needs memory and a CPU."""
 
     def __init__(self, settings: Settings) -> None:
         argon2 = Argon2Hasher(memory_cost=settings.password_hash_memory_kib)
         self._hasher = PasswordHash([argon2])
-        # Verified when there is no such user, so that the answer takes as long.
+        # Verified for an unknown user, so that the response takes as long as for a known one.
         self._dummy_hash = self._hasher.hash(secrets.token_hex())
         self.bulkhead = Bulkhead(
-            settings.password_hash_concurrency,
-            settings.password_hash_wait_seconds,
+            settings.password_hash_concurrency, settings.password_hash_wait_seconds
         )
 
     async def hash(self, password: str) -> str:
-        """The hash to store."""
+        """Return the hash to store."""
         return await to_thread.run_sync(self._hasher.hash, password)
 
     async def verify(self, password: str, stored: str | None) -> bool:
-        """Whether it is the password of this hash; it takes as long if there is none."""
+        """Return whether the password matches; takes as long when there is no stored hash."""
         hashed = stored or self._dummy_hash
         valid = await to_thread.run_sync(self._hasher.verify, password, hashed)
         return valid and stored is not None

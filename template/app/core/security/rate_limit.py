@@ -1,4 +1,4 @@
-"""A bound on attempts, counted in this process."""
+"""Rate limit for sign-in attempts, counted in this process."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,12 +9,12 @@ from time import monotonic
 from app.core.errors import TooManyAttempts
 from app.settings import Settings
 
-# Enough for every honest caller of a window; beyond it the oldest are forgotten, not the memory.
+# Bound on memory, far above normal use: beyond this number the oldest keys are dropped.
 _MAX_KEYS = 100_000
 
 
 class AttemptLimiter:
-    """Counts attempts to sign in, of each client and for each address, in windows of time."""
+    """Rate limit per IP address and per e-mail address, in windows of fixed length."""
 
     def __init__(self, settings: Settings) -> None:
         self._window_seconds = settings.sign_in_window_seconds
@@ -25,7 +25,7 @@ class AttemptLimiter:
 
     @asynccontextmanager
     async def attempt(self, ip: str, email: str) -> AsyncIterator[None]:
-        """An attempt, which counts unless it succeeds; raises TooManyAttempts."""
+        """Count an attempt, and forgive it on success; raises TooManyAttempts."""
         self.count(ip, email)
         yield
         self.forgive(ip, email)
@@ -37,7 +37,7 @@ class AttemptLimiter:
             self._count(f"email {email}", self._max_per_email)
 
     def forgive(self, ip: str, email: str) -> None:
-        """Forget an attempt that succeeded, and what failed for its address before."""
+        """Remove a successful attempt, and all earlier attempts for its e-mail address."""
         with self._lock:
             self._attempts.pop(f"email {email}", None)
             expires_at, count = self._attempts.get(f"ip {ip}", (0.0, 0))
@@ -56,6 +56,6 @@ class AttemptLimiter:
         self._attempts[key] = (expires_at, count + 1)
 
     def _forget_oldest(self) -> None:
-        # Windows are of one length: the first to begin is the first to end.
+        # All windows have the same length, so the first key is the first to expire.
         if len(self._attempts) >= _MAX_KEYS:
             del self._attempts[next(iter(self._attempts))]

@@ -1,4 +1,4 @@
-"""Who is calling: the tokens of callers."""
+"""Access tokens (JWT)."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,27 +9,27 @@ import jwt
 from app.core.errors import Unauthenticated
 from app.settings import Settings
 
-# One algorithm, ours: never the one that a token's header names.
+# The algorithm is fixed: the one that a token's header names must not be trusted.
 _ALGORITHM = "HS256"
 _CLAIMS = ["exp", "iat", "jti", "sub"]
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is calling, from the token alone."""
+    """Signed-in user, as named by the access token."""
 
     id: UUID
 
 
 class Tokens:
-    """Signs the tokens of callers, and reads them back."""
+    """Issuer and reader of access tokens."""
 
     def __init__(self, settings: Settings) -> None:
         self.lifetime_seconds = settings.access_token_seconds
         self._key = settings.secret_key.get_secret_value()
 
     def issue(self, subject: UUID) -> str:
-        """A token for the one with this id."""
+        """Return an access token for the user with this id."""
         now = datetime.now(UTC)
         claims = {
             "sub": str(subject),
@@ -40,16 +40,10 @@ class Tokens:
         return jwt.encode(claims, self._key, _ALGORITHM)
 
     def read(self, token: str) -> Caller:
-        """Who the token was issued to; raises Unauthenticated."""
+        """Return the caller named by the token; raises Unauthenticated."""
         try:
-            claims = jwt.decode(
-                token,
-                self._key,
-                [_ALGORITHM],
-                {"require": _CLAIMS},
-                # The clocks of two replicas differ.
-                leeway=5,
-            )
+            # Clocks of replicas may differ by a few seconds.
+            claims = jwt.decode(token, self._key, [_ALGORITHM], {"require": _CLAIMS}, leeway=5)
             return Caller(UUID(claims["sub"]))
         except (jwt.InvalidTokenError, ValueError):
             raise Unauthenticated from None

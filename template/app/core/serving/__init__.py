@@ -1,1 +1,1 @@
-"""What runs the service: server processes and what watches them."""
+"""Server processes, their shutdown and their watchdog."""

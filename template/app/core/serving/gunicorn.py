@@ -1,4 +1,4 @@
-"""Gunicorn's worker: a process that serves, watched by the one that started it."""
+"""gunicorn worker that runs our uvicorn server."""
 
 import asyncio
 import faulthandler
@@ -14,27 +14,27 @@ from app.settings import load_settings
 
 
 class Worker(UvicornWorker):
-    """Uvicorn's, which stops as our server does, and says where it was when it is killed."""
+    """uvicorn worker with our graceful shutdown, and a stack trace on SIGABRT."""
 
-    # Read once: a mistake that is made in `.env` later must not end the process that starts others.
+    # Read once: a later mistake in `.env` must not end gunicorn's main process.
     CONFIG_KWARGS = server_config(load_settings())
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        # It has given them to gunicorn's handlers.
+        # UvicornWorker turns propagation off, but our handler is on the root logger.
         logging.getLogger("uvicorn.error").propagate = True
 
     def init_signals(self) -> None:
-        """Prepare for the signals of the process that started this one."""
+        """Install the signal handlers, and the stack trace for SIGABRT."""
         super().init_signals()
-        # It sends SIGABRT to a worker whose event loop is blocked: even C code cannot hide then.
+        # gunicorn sends SIGABRT to a blocked worker; faulthandler also shows where C code blocks.
         faulthandler.enable()
 
     async def callback_notify(self) -> None:
-        """Tell that the event loop turns, and stop when nobody is left to be told."""
+        """Send gunicorn a heartbeat, or shut down if gunicorn has died."""
         self.notify()
         if os.getppid() != self.ppid and not self._server.should_exit:
-            # At once: whoever is started in its place needs the port.
+            # No shutdown delay: the gunicorn that is started next needs the port.
             self._server.handle_exit(signal.SIGQUIT, None)
 
     async def _serve(self) -> None:

@@ -1,4 +1,4 @@
-"""One process that serves, and how it stops without dropping a request."""
+"""uvicorn server with a graceful shutdown."""
 
 import asyncio
 import os
@@ -19,33 +19,33 @@ from app.settings import Settings
 
 log = structlog.get_logger()
 
-# For what a stop does after the requests: the resources close.
+# Seconds at the end of the grace period, reserved for closing the resources.
 CLOSE_SECONDS = 3
-# Connections that were idle for so long are closed; others after the next response.
+# During shutdown, connections idle for so long are closed; others after their next response.
 _LINGER_SECONDS = 1.0
 _TICK_SECONDS = 0.05
 
 
 def server_config(settings: Settings) -> dict[str, Any]:
-    """How uvicorn serves, whoever manages its processes."""
+    """Return uvicorn's options, the same under every process manager."""
     return {
         "lifespan": "on",
-        # How many there are is decided elsewhere.
+        # Without this, uvicorn reads WEB_CONCURRENCY and fails on a value that is no integer.
         "workers": 1,
-        # The service writes its own line for each request, and configures logging itself.
+        # RequestMiddleware logs requests, and core/logging.py configures all loggers.
         "access_log": False,
         "log_config": None,
         "server_header": False,
         "proxy_headers": bool(settings.forwarded_allow_ips),
         "forwarded_allow_ips": _networks(settings.forwarded_allow_ips),
         "timeout_keep_alive": settings.keep_alive_seconds,
-        # For what was cut already, in a better way.
+        # Server.shutdown has cancelled late requests by then.
         "timeout_graceful_shutdown": 1,
     }
 
 
 def _networks(proxies: tuple[str, ...]) -> list[str]:
-    """As the kernel tells of them, which writes IPv4 as IPv6 where a server listens to both."""
+    """Add the IPv4-mapped IPv6 networks, as the kernel reports IPv4 on a dual-stack socket."""
     networks = [ip_network(proxy) for proxy in proxies]
     mapped = [
         f"::ffff:{network.network_address}/{96 + network.prefixlen}"
@@ -56,7 +56,7 @@ def _networks(proxies: tuple[str, ...]) -> list[str]:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's, which stops in steps: unready, then closed to new requests, then without any."""
+    """uvicorn server that stops in steps: not ready, closed to new requests, drained."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
@@ -64,11 +64,11 @@ class Server(uvicorn.Server):
         self._settings: Settings = app.state.settings
         self._delay_seconds = 0.0
         self._interrupted = False
-        self._told = False
+        self._signalled = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop; a second Ctrl-C waits for nothing."""
-        self._told = True
+        """Begin the shutdown; on a second Ctrl-C, stop without waiting."""
+        self._signalled = True
         if sig == signal.SIGTERM and self.started:
             self._app.state.ready = False
             self._delay_seconds = self._settings.shutdown_delay_seconds
@@ -78,33 +78,33 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Begin to serve, unless it is told to stop before."""
+        """Start serving; a signal during start-up ends the process."""
         starting = asyncio.create_task(super().startup(sockets))
-        # If it ends the process, nobody is left to ask the task why, and that is no news.
+        # Reading the exception prevents asyncio's warning about one that was never retrieved.
         starting.add_done_callback(lambda task: task.cancelled() or task.exception())
         while not starting.done():
             if self.should_exit:
-                # A thread may be waiting for a server that is away, and nothing ends a thread.
+                # A thread may be waiting for an unavailable server, and Python cannot stop threads.
                 _end(0)
             await asyncio.wait([starting], timeout=_TICK_SECONDS)
         await starting
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Answer what was accepted, cut what takes too long, close the resources."""
+        """Answer accepted requests, cancel those that take too long, close the resources."""
         self.should_exit = True
         deadline = monotonic() + self._settings.graceful_timeout_seconds - CLOSE_SECONDS
         ticking = asyncio.create_task(self._tick_until(deadline + CLOSE_SECONDS))
-        # From now on each response is the last one on its connection.
+        # RequestMiddleware sends `Connection: close` from now on.
         self._app.state.draining = True
-        # Proxies need a moment to learn that it is unready.
+        # Proxies need time to notice the failing readiness check.
         await self._wait(lambda: False, monotonic() + self._delay_seconds)
-        if not self._told:
-            # It has served enough; nobody takes its place before it is gone, so it serves on.
+        if not self._signalled:
+            # Without a signal, a recycled worker serves on: the replacement starts after its exit.
             begun = set(self.server_state.tasks)
             await self._wait(lambda: begun.isdisjoint(self.server_state.tasks), deadline)
         for server in self.servers:
             server.close()
-        # Or the kernel would go on to take connections that nobody answers.
+        # Otherwise the kernel would accept connections that no process answers.
         for each in sockets or []:
             each.close()
         await self._wait(self._has_no_connections, monotonic() + _LINGER_SECONDS)
@@ -123,17 +123,17 @@ class Server(uvicorn.Server):
             _end(1)
         ticking.cancel()
         if cut:
-            # Threads of theirs may still run, and nothing ends a thread.
+            # Threads of cancelled requests may still run, and Python cannot stop threads.
             _end(0)
 
     async def _tick_until(self, deadline: float) -> None:
-        """Tell whoever watches this process that it lives."""
+        """Send heartbeats to the process manager during the shutdown."""
         while monotonic() < deadline:
             await self.on_tick(0)
             await asyncio.sleep(1)
 
     async def _wait(self, reached: Callable[[], bool], deadline: float) -> None:
-        # Uvicorn tells nobody when a connection closes or a request ends.
+        # uvicorn has no event for a closed connection or a finished request.
         while not (reached() or self.force_exit or monotonic() > deadline):  # noqa: ASYNC110
             await asyncio.sleep(_TICK_SECONDS)
 

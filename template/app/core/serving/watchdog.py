@@ -1,4 +1,4 @@
-"""Says where the event loop is stuck, while it is."""
+"""Watchdog that logs the stack of a blocked event loop."""
 
 import asyncio
 import sys
@@ -12,13 +12,13 @@ import structlog
 
 log = structlog.get_logger()
 
-# Of the stack, the innermost: what is around them is the server's.
+# Only the innermost frames are logged: the outer ones belong to the server.
 _FRAMES = 12
 
 
 @contextmanager
 def watching(limit_seconds: float) -> Iterator[None]:
-    """Log the stack of this thread whenever its event loop does nothing else for so long."""
+    """Log the stack of this thread whenever its event loop is blocked for this long."""
     done = threading.Event()
     loop = asyncio.get_running_loop()
     arguments = (loop, threading.get_ident(), limit_seconds, done)
@@ -37,7 +37,7 @@ def _watch(
         turned = threading.Event()
         try:
             loop.call_soon_threadsafe(turned.set)
-        except RuntimeError:  # It is closed.
+        except RuntimeError:  # The loop is closed.
             return
         if turned.wait(limit_seconds) or done.is_set():
             continue

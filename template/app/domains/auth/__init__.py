@@ -1,1 +1,1 @@
-"""Auth: signing in, for a token."""
+"""Sign-in with e-mail and password."""

@@ -1,9 +1,9 @@
-"""Errors of signing in."""
+"""Errors of sign-in."""
 
 from app.core.errors import Unauthenticated
 
 
 class InvalidCredentials(Unauthenticated):
-    """The address or the password, and nobody is told which."""
+    """Raised for a wrong e-mail or a wrong password, without saying which."""
 
-    message = "The address or the password is wrong."
+    message = "The e-mail or the password is wrong."

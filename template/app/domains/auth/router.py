@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The HTTP interface of signing in."""
+"""HTTP routes of sign-in."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -19,7 +19,7 @@ SignInForm = Annotated[SignIn, Form()]
 async def count_attempt(
     form: SignInForm, ip: ClientIpDep, limiter: LimiterDep
 ) -> AsyncIterator[None]:
-    """Refuse too many attempts before any of them costs a hash."""
+    """Count a sign-in attempt before hashing its password; raises TooManyAttempts."""
     async with limiter.attempt(ip, form.username):
         yield
 
@@ -27,7 +27,7 @@ async def count_attempt(
 async def get_service(
     users: UserReaderDep, passwords: PasswordsDep, tokens: TokensDep
 ) -> AuthService:
-    """The rules of signing in, on the session for reading."""
+    """Build the sign-in service on a read session."""
     return AuthService(users, passwords, tokens)
 
 
@@ -38,7 +38,7 @@ AuthServiceDep = Annotated[AuthService, Depends(get_service)]
 # {% call unasync() %}
 @router.post("/token", dependencies=[LimitAttempts, HashSlot])
 async def sign_in(form: SignInForm, ip: ClientIpDep, service: AuthServiceDep) -> Token:
-    """Exchange an address and a password for a token."""
+    """Exchange an e-mail and a password for an access token."""
     return await service.sign_in(form, ip)
 
 

@@ -1,4 +1,4 @@
-"""Requests and responses of the token endpoint."""
+"""Request and response of the token route."""
 
 from typing import Annotated, Literal
 
@@ -8,20 +8,17 @@ from app.core.http.schemas import Printable, Schema, normalize_email
 
 
 class SignIn(BaseModel):
-    """OAuth2's password grant. What else the standard allows is ignored, as it demands."""
+    """Form of OAuth2's password grant; unknown fields are ignored, as RFC 6749 requires."""
 
     grant_type: Literal["password"] = "password"
     username: Annotated[
-        str,
-        Field(min_length=1, max_length=254),
-        Printable,
-        AfterValidator(normalize_email),
+        str, Field(min_length=1, max_length=254), Printable, AfterValidator(normalize_email)
     ]
     password: Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class Token(Schema):
-    """What to send as `Authorization: Bearer …`, and for how many seconds it is good."""
+    """Access token for `Authorization: Bearer …`, with its lifetime in seconds."""
 
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The rules of signing in."""
+"""The rules of sign-in."""
 
 # {% call unasync() %}
 import structlog
@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 class AuthService:
-    """Exchanges an address and a password for a token."""
+    """Sign-in with e-mail and password."""
 
     def __init__(self, users: UserReader, passwords: Passwords, tokens: Tokens) -> None:
         self._users = users
@@ -22,7 +22,7 @@ class AuthService:
         self._tokens = tokens
 
     async def sign_in(self, form: SignIn, ip: str) -> Token:
-        """A token; raises InvalidCredentials."""
+        """Return an access token; raises InvalidCredentials."""
         user = await self._users.get_by_email(form.username)
         stored = user.password_hash if user else None
         valid = await self._passwords.verify(form.password, stored)

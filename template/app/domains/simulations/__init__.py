@@ -1,1 +1,1 @@
-"""Simulations: the example of work that is heavy for the CPU."""
+"""Simulations: an example of jobs that need much CPU time."""

@@ -1,22 +1,22 @@
-"""A Monte Carlo simulation of a price whose volatility wanders, in plain Python."""
+"""Monte Carlo simulation of a price with mean-reverting volatility, in plain Python."""
 
 from collections.abc import Callable
 from math import exp
 from random import Random
 from statistics import fmean, pstdev
 
-_CALM = 0.01
-_RETURN = 0.05
-_UNREST = 0.001
+_MEAN_VOLATILITY = 0.01
+_REVERSION = 0.05
+_NOISE = 0.001
 
 
 def simulate(
     paths: int, steps: int, seed: int, report: Callable[[float], None]
 ) -> dict[str, float]:
-    """What a price of 1 becomes; the same for the same arguments, wherever it runs."""
+    """Return figures of the final prices, the same for equal arguments on every machine."""
     prices = []
     for path in range(paths):
-        # A path draws from numbers of its own: those of others may change, or run elsewhere.
+        # Each path has a seed of its own, so that no path depends on another.
         prices.append(_walk(Random(f"{seed}:{path}"), steps))  # noqa: S311 - keeps no secret
         report((path + 1) / paths)
     prices.sort()
@@ -30,8 +30,8 @@ def simulate(
 
 
 def _walk(random: Random, steps: int) -> float:
-    price, volatility = 1.0, _CALM
+    price, volatility = 1.0, _MEAN_VOLATILITY
     for _ in range(steps):
-        volatility += _RETURN * (_CALM - volatility) + _UNREST * random.normalvariate()
+        volatility += _REVERSION * (_MEAN_VOLATILITY - volatility) + _NOISE * random.normalvariate()
         price *= exp(volatility * random.normalvariate())
     return price

@@ -4,12 +4,12 @@ from app.core.errors import Conflict, NotFound
 
 
 class SimulationNotFound(NotFound):
-    """There is none with this id, or it is somebody else's."""
+    """Raised when the caller has no simulation with this id."""
 
     message = "There is no such simulation."
 
 
 class SimulationEnded(Conflict):
-    """What has ended cannot be cancelled."""
+    """Raised when the simulation to cancel has ended."""
 
     message = "This simulation has ended already."

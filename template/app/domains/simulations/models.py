@@ -1,4 +1,4 @@
-"""The table of simulations."""
+"""Table of simulations."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -10,7 +10,7 @@ from app.core.jobs.model import Job
 
 
 class Simulation(Job):
-    """A simulation that somebody asked for; it goes when they go."""
+    """Simulation of a user, deleted together with the user."""
 
     __tablename__ = "simulations"
 

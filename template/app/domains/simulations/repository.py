@@ -1,10 +1,10 @@
-"""The queries of simulations."""
+"""Queries of simulations."""
 
 from app.core.database.repository import Repository
 from app.domains.simulations.models import Simulation
 
 
 class SimulationRepository(Repository[Simulation]):
-    """The rows of simulations."""
+    """Queries of the simulations table."""
 
     model = Simulation

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The HTTP interface of simulations."""
+"""HTTP routes of simulations."""
 
 from typing import Annotated
 from uuid import UUID
@@ -21,14 +21,14 @@ IdempotencyKey = Annotated[str | None, Header(pattern="^[\x20-\x7e]{1,255}$")]
 
 
 async def get_reader(session: ReadSessionDep) -> SimulationReader:
-    """The questions about simulations, on the session for reading."""
+    """Build the simulation reader on a read session."""
     return SimulationReader(SimulationRepository(session))
 
 
 async def get_service(
     session: WriteSessionDep, runner: JobRunnerDep, users: UserServiceDep
 ) -> SimulationService:
-    """The rules of simulations, in the transaction of this request."""
+    """Build the simulation service in the transaction of this request."""
     queue = JobQueue(SIMULATE, session, runner)
     return SimulationService(SimulationRepository(session), queue, users)
 
@@ -42,7 +42,7 @@ SimulationServiceDep = Annotated[SimulationService, Depends(get_service)]
     "",
     status_code=status.HTTP_202_ACCEPTED,
     response_model=SimulationState,
-    responses={200: {"model": SimulationState, "description": "Handed in before, under this key"}},
+    responses={200: {"model": SimulationState, "description": "Submitted before with this key"}},
 )
 async def create(
     caller: CallerDep,
@@ -51,7 +51,7 @@ async def create(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> Simulation:
-    """Hand a simulation in; with an Idempotency-Key once, however often it is sent."""
+    """Submit a simulation; retries with the same Idempotency-Key return the first one."""
     simulation, is_new = await service.submit(caller, form, idempotency_key)
     response.headers["Location"] = f"{router.prefix}/{simulation.id}"
     if not is_new:
@@ -61,13 +61,13 @@ async def create(
 
 @router.get("/{simulation_id}", response_model=SimulationState)
 async def get(caller: CallerDep, simulation_id: UUID, reader: SimulationReaderDep) -> Simulation:
-    """How far one of the caller's simulations is."""
+    """Return the state of one of the caller's simulations."""
     return await reader.get(caller, simulation_id)
 
 
 @router.delete("/{simulation_id}", status_code=status.HTTP_204_NO_CONTENT)
 async def cancel(caller: CallerDep, simulation_id: UUID, service: SimulationServiceDep) -> None:
-    """Cancel one of the caller's simulations, which ends at once, or soon if it runs."""
+    """Cancel one of the caller's simulations; a running one ends soon after."""
     await service.cancel(caller, simulation_id)
 
 

@@ -1,4 +1,4 @@
-"""Requests and responses of the simulations' routes."""
+"""Requests and responses of the simulation routes."""
 
 from typing import Annotated, Self
 from uuid import UUID
@@ -8,12 +8,12 @@ from pydantic import Field, model_validator
 from app.core.http.schemas import Input, Schema
 from app.core.jobs.model import Status
 
-# About a minute of one core.
+# This many steps in all take one core about a minute.
 _MAX_WORK = 100_000_000
 
 
 class SimulationForm(Input):
-    """What to simulate: the same form gives the same result."""
+    """Parameters of a simulation; equal parameters have equal results."""
 
     paths: Annotated[int, Field(ge=1, le=100_000)]
     steps: Annotated[int, Field(ge=1, le=1_000_000)]
@@ -27,7 +27,7 @@ class SimulationForm(Input):
 
 
 class Prices(Schema):
-    """What a price of 1 became: in the mean, and what 5, 50 and 95 % of the paths stay below."""
+    """Final prices, starting at 1: mean, standard deviation, 5th, 50th and 95th percentiles."""
 
     mean: float
     deviation: float
@@ -37,7 +37,7 @@ class Prices(Schema):
 
 
 class SimulationState(Schema):
-    """How far a simulation is, and what came of it."""
+    """Status, progress and result of a simulation."""
 
     id: UUID
     status: Status

@@ -14,13 +14,13 @@ from app.domains.users.service import UserReader
 
 
 class SimulationReader:
-    """What may be asked about simulations: everybody sees their own."""
+    """Read operations on simulations; callers see only their own."""
 
     def __init__(self, simulations: SimulationRepository) -> None:
         self._simulations = simulations
 
     async def get(self, caller: Caller, key: UUID) -> Simulation:
-        """The caller's simulation; raises SimulationNotFound."""
+        """Return the caller's simulation; raises SimulationNotFound."""
         simulation = await self._simulations.get_by(id=key, owner_id=caller.id)
         if simulation is None:
             raise SimulationNotFound
@@ -28,13 +28,10 @@ class SimulationReader:
 
 
 class SimulationService(SimulationReader):
-    """Handing simulations in, and calling them off."""
+    """Submitting and cancelling simulations."""
 
     def __init__(
-        self,
-        simulations: SimulationRepository,
-        queue: JobQueue[Simulation],
-        users: UserReader,
+        self, simulations: SimulationRepository, queue: JobQueue[Simulation], users: UserReader
     ) -> None:
         super().__init__(simulations)
         self._queue = queue
@@ -43,7 +40,7 @@ class SimulationService(SimulationReader):
     async def submit(
         self, caller: Caller, form: SimulationForm, idempotency_key: str | None
     ) -> tuple[Simulation, bool]:
-        """A simulation that will be done, and whether it is a new one.
+        """Queue a simulation unless one has this key; return that simulation, and True if new.
 
         Raises KeyReused, TooManyJobs, BacklogFull, Unauthenticated.
         """
@@ -53,7 +50,7 @@ class SimulationService(SimulationReader):
         return simulation, simulation is new
 
     async def cancel(self, caller: Caller, key: UUID) -> None:
-        """Call it off; raises SimulationEnded, SimulationNotFound."""
+        """Cancel the caller's simulation; raises SimulationEnded, SimulationNotFound."""
         simulation = await self._simulations.get_for_update(key)
         if simulation is None or simulation.owner_id != caller.id:
             raise SimulationNotFound

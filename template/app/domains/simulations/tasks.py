@@ -1,4 +1,4 @@
-"""The heavy work of simulations."""
+"""Task that runs simulations."""
 
 from app.core.jobs.model import Task
 from app.domains.simulations.compute import simulate

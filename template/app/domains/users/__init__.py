@@ -1,1 +1,1 @@
-"""Users: signing up, and the profiles of who did."""
+"""Users: sign-up, accounts and public profiles."""

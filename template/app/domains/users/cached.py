@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""Users, as the cache knows them."""
+"""Public profiles of users, read through the cache."""
 
 # {% call unasync() %}
 from uuid import UUID
@@ -17,14 +17,14 @@ PROFILES = Cached(User, Profile, UserNotFound)
 
 
 class CachedUserReader:
-    """What may be asked about users, without the database if the cache knows."""
+    """Read operations on users: from Redis, or from the database on a cache miss."""
 
     def __init__(self, cache: Cache, database: Database) -> None:
         self._cache = cache
         self._database = database
 
     async def get(self, key: UUID) -> Answer:
-        """Any user's profile; raises UserNotFound."""
+        """Return any user's profile; raises UserNotFound."""
         return await self._cache.read(PROFILES, key, self._load)
 
     async def _load(self, key: UUID) -> User:

@@ -4,12 +4,12 @@ from app.core.errors import Conflict, NotFound
 
 
 class EmailTaken(Conflict):
-    """Two users cannot share an address."""
+    """Raised when another user has this e-mail."""
 
-    message = "This address is registered already."
+    message = "This e-mail is registered already."
 
 
 class UserNotFound(NotFound):
-    """Nobody has this id."""
+    """Raised when no user has this id."""
 
     message = "There is no such user."

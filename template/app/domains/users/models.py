@@ -1,4 +1,4 @@
-"""The table of users."""
+"""Table of users."""
 
 from sqlalchemy import String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,7 +7,7 @@ from app.core.database.models import Record
 
 
 class User(Record):
-    """Somebody who signed up. The address is kept in lower case: one person, one account."""
+    """User account; the e-mail is stored in lower case, so that uniqueness ignores case."""
 
     __tablename__ = "users"
     __table_args__ = (UniqueConstraint("email"),)

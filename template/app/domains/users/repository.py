@@ -1,4 +1,4 @@
-"""The queries of users."""
+"""Queries of users."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -10,7 +10,7 @@ from app.domains.users.models import User
 
 
 class UserRepository(Repository[User]):
-    """The rows of users."""
+    """Queries of the users table."""
 
     model = User
     conflicts: ClassVar[Mapping[str, type[Conflict]]] = {"uq_users_email": EmailTaken}

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The HTTP interface of users."""
+"""HTTP routes of users."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -41,26 +41,26 @@ router = APIRouter(prefix="/api/v1/users", tags=["users"])
 
 
 async def get_reader(session: ReadSessionDep) -> UserReader:
-    """The questions about users, on the session for reading."""
+    """Build the user reader on a read session."""
     return UserReader(UserRepository(session))
 
 
 # {% if redis_cache %}
 async def get_cached_reader(cache: CacheDep, database: UnreservedDatabaseDep) -> CachedUserReader:
-    """The questions about users, with a session only for what the cache does not know."""
+    """Build the cached reader, which opens a session only on a cache miss."""
     return CachedUserReader(cache, database)
 
 
 # {% endif %}
 async def get_service(passwords: PasswordsDep, session: WriteSessionDep) -> UserService:
-    """The rules of users, in the transaction of this request."""
+    """Build the user service in the transaction of this request."""
     return UserService(UserRepository(session), passwords)
 
 
 async def wait_to_hash_if_changed(
     change: UserUpdate, passwords: PasswordsDep
 ) -> AsyncIterator[None]:
-    """A turn to hash the password, if it is one of the things to change."""
+    """Hold a slot for hashing if the password changes; raises Overloaded."""
     async with AsyncExitStack() as stack:
         if change.password is not None:
             await stack.enter_async_context(passwords.bulkhead.slot())
@@ -76,13 +76,10 @@ UserServiceDep = Annotated[UserService, Depends(get_service)]
 
 # {% call unasync() %}
 @router.post(
-    "",
-    status_code=status.HTTP_201_CREATED,
-    response_model=Account,
-    dependencies=[HashSlot],
+    "", status_code=status.HTTP_201_CREATED, response_model=Account, dependencies=[HashSlot]
 )
 async def create(form: SignUp, service: UserServiceDep, response: Response) -> User:
-    """Sign up."""
+    """Create an account."""
     user = await service.sign_up(form)
     response.headers["Location"] = f"{router.prefix}/{user.id}"
     response.headers["ETag"] = etag(user)
@@ -91,12 +88,9 @@ async def create(form: SignUp, service: UserServiceDep, response: Response) -> U
 
 @router.get("/me", response_model=Account)
 async def get_me(
-    caller: CallerDep,
-    reader: UserReaderDep,
-    response: Response,
-    if_none_match: IfNoneMatch = None,
+    caller: CallerDep, reader: UserReaderDep, response: Response, if_none_match: IfNoneMatch = None
 ) -> User | Response:
-    """The caller, private fields included."""
+    """Return the caller's account, private fields included."""
     user = await reader.get_me(caller)
     return _or_not_modified(user, if_none_match, response)
 
@@ -113,7 +107,7 @@ async def update_me(
     response: Response,
     if_match: IfMatch = None,
 ) -> User:
-    """Change some of the caller's fields; with If-Match only if nobody else did since."""
+    """Change the caller's account; with If-Match, only if the version is still that one."""
     user = await service.change(caller, change, if_match)
     response.headers["ETag"] = etag(user)
     return user
@@ -132,17 +126,14 @@ async def get(
     reader: CachedUserReaderDep,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Any user's public profile."""
+    """Return any user's public profile."""
     profile = await reader.get(user_id)
     return profile.response(if_none_match)
 # {% else %}
 async def get(
-    user_id: UUID,
-    reader: UserReaderDep,
-    response: Response,
-    if_none_match: IfNoneMatch = None,
+    user_id: UUID, reader: UserReaderDep, response: Response, if_none_match: IfNoneMatch = None
 ) -> User | Response:
-    """Any user's public profile."""
+    """Return any user's public profile."""
     user = await reader.get(user_id)
     return _or_not_modified(user, if_none_match, response)
 # {% endif %}
@@ -150,12 +141,9 @@ async def get(
 
 @router.get("", dependencies=[RequireUser])
 async def list_page(
-    after: CursorDep,
-    reader: UserReaderDep,
-    cursors: CursorsDep,
-    limit: Limit = 20,
+    after: CursorDep, reader: UserReaderDep, cursors: CursorsDep, limit: Limit = 20
 ) -> Page[Profile]:
-    """Public profiles in the order of signing up, a page at a time."""
+    """Return a page of public profiles, in the order of sign-up."""
     rows = await reader.page(after, limit + 1)
     items = [Profile.model_validate(row) for row in rows[:limit]]
     more = len(rows) > limit
@@ -164,7 +152,7 @@ async def list_page(
 
 
 def _or_not_modified(user: User, if_none_match: str | None, response: Response) -> User | Response:
-    """The user, or 304 when the caller holds this version already."""
+    """Return the user, or a 304 response if the client has this version already."""
     headers = tag_headers(etag(user))
     if if_none_match is not None and matches(if_none_match, headers["ETag"]):
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)

@@ -1,4 +1,4 @@
-"""Requests and responses of the users' routes."""
+"""Requests and responses of the user routes."""
 
 from datetime import datetime
 from typing import Annotated
@@ -10,16 +10,14 @@ from app.core.http.schemas import Input, Printable, Schema, normalize_email
 
 Email = Annotated[EmailStr, Field(max_length=254), AfterValidator(normalize_email)]
 Name = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
-    Printable,
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), Printable
 ]
-# Long enough to resist, short enough to hash: no rule on what it is made of.
+# The minimum hinders guessing, the maximum bounds the cost of hashing; any character is allowed.
 Password = Annotated[str, Field(min_length=8, max_length=256)]
 
 
 class SignUp(Input):
-    """A new user."""
+    """Request to create an account."""
 
     email: Email
     name: Name
@@ -27,7 +25,7 @@ class SignUp(Input):
 
 
 class UserUpdate(Input):
-    """What to change of a user: what is left out stays."""
+    """Changes to an account; fields that are omitted or null stay unchanged."""
 
     email: Email | None = None
     name: Name | None = None
@@ -35,7 +33,7 @@ class UserUpdate(Input):
 
 
 class Profile(Schema):
-    """A user, as every other user sees them."""
+    """Public profile of a user."""
 
     id: UUID
     name: str
@@ -43,7 +41,7 @@ class Profile(Schema):
 
 
 class Account(Profile):
-    """A user, as they see themselves."""
+    """Account of a user, visible only to that user."""
 
     email: str
     updated_at: datetime

@@ -16,35 +16,35 @@ from app.domains.users.schemas import SignUp, UserUpdate
 
 
 class UserReader:
-    """What may be asked about users."""
+    """Read operations on users."""
 
     def __init__(self, users: UserRepository) -> None:
         self._users = users
 
     async def get(self, key: UUID) -> User:
-        """Any user; raises UserNotFound."""
+        """Return any user; raises UserNotFound."""
         user = await self._users.get(key)
         if user is None:
             raise UserNotFound
         return user
 
     async def get_me(self, caller: Caller) -> User:
-        """The caller; raises Unauthenticated for a token that outlived its user."""
+        """Return the caller; raises Unauthenticated if the account was deleted."""
         user = await self._users.get(caller.id)
         if user is None:
             raise Unauthenticated
         return user
 
     async def get_by_email(self, email: str) -> User | None:
-        """The user with this address, in lower case."""
+        """Return the user with this e-mail, which must be in lower case, or None."""
         return await self._users.get_by(email=email)
 
     async def page(self, after: UUID | None, limit: int) -> Sequence[User]:
-        """Users in the order in which they signed up."""
+        """Return up to `limit` users in the order of sign-up, starting after the id `after`."""
         return await self._users.page(after, limit)
 
     async def get_for_update(self, caller: Caller) -> User:
-        """The caller, kept from others until the end of the transaction; raises Unauthenticated."""
+        """Return the caller, locked until the transaction ends; raises Unauthenticated."""
         user = await self._users.get_for_update(caller.id)
         if user is None:
             raise Unauthenticated
@@ -52,21 +52,21 @@ class UserReader:
 
 
 class UserService(UserReader):
-    """What users may do to themselves."""
+    """Sign-up, and changes of users to their own accounts."""
 
     def __init__(self, users: UserRepository, passwords: Passwords) -> None:
         super().__init__(users)
         self._passwords = passwords
 
     async def sign_up(self, form: SignUp) -> User:
-        """A new user; raises EmailTaken."""
+        """Create a user; raises EmailTaken."""
         password_hash = await self._passwords.hash(form.password)
         user = User(email=form.email, name=form.name, password_hash=password_hash)
         await self._users.add(user)
         return user
 
     async def change(self, caller: Caller, change: UserUpdate, if_match: str | None) -> User:
-        """Change the caller; raises EmailTaken, PreconditionFailed, Unauthenticated."""
+        """Change the caller's account; raises EmailTaken, PreconditionFailed, Unauthenticated."""
         values = change.model_dump(exclude_none=True, exclude={"password"})
         if change.password is not None:
             values["password_hash"] = await self._passwords.hash(change.password)
@@ -77,12 +77,12 @@ class UserService(UserReader):
         return user
 
     async def delete(self, caller: Caller, if_match: str | None) -> None:
-        """Delete the caller; raises PreconditionFailed, Unauthenticated."""
+        """Delete the caller's account; raises PreconditionFailed, Unauthenticated."""
         user = await self._lock_version(caller, if_match)
         await self._users.delete(user)
 
     async def _lock_version(self, caller: Caller, if_match: str | None) -> User:
-        # Locked before it is compared: whoever else changes it waits, and then sees our version.
+        # Locking before comparing makes a concurrent change wait, and then see our version.
         user = await self.get_for_update(caller)
         if if_match is not None and not matches(if_match, etag(user)):
             raise PreconditionFailed

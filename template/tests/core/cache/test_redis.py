@@ -1,4 +1,4 @@
-"""The URL of Redis."""
+"""Validation of REDIS_URL."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from app.settings import SettingsError, load_settings
         ("redis://host/0?socket_timeout=30", "is not valid: leave out socket_timeout"),
     ],
 )
-def test_a_wrong_url_is_named(monkeypatch: pytest.MonkeyPatch, wrong: str, sentence: str) -> None:
+def test_invalid_url_is_refused(monkeypatch: pytest.MonkeyPatch, wrong: str, sentence: str) -> None:
     monkeypatch.setenv("REDIS_URL", wrong)
     with pytest.raises(SettingsError, match=f"REDIS_URL {sentence}"):
         load_settings()

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The bound on attempts to sign in, for all processes."""
+"""Rate limit for sign-in attempts, shared by all processes."""
 
 # {% call unasync() %}
 from collections.abc import AsyncIterator
@@ -29,23 +29,23 @@ BOUNDS = {
 
 
 def limiter(app: FastAPI) -> SharedAttemptLimiter:
-    """The limiter of one process."""
+    """Return the limiter of one process."""
     components = app.state.components
     return SharedAttemptLimiter(components[Cache], components[AttemptLimiter])
 
 
 @pytest.fixture
 async def limiters(lasting_url: str) -> AsyncIterator[list[SharedAttemptLimiter]]:
-    """The limiters of two processes."""
+    """Serve two applications, and return the limiter of each."""
     settings = make_settings(lasting_url, **BOUNDS)
     apps = create_app(settings), create_app(settings)
     async with serve(apps[0]), serve(apps[1]):
         yield [limiter(app) for app in apps]
 
 
-async def test_all_processes_count_together(limiters: list[SharedAttemptLimiter]) -> None:
-    for number, address in enumerate(("ann", "bob", "cid")):
-        await limiters[number % 2].count("here", address)
+async def test_processes_share_their_counts(limiters: list[SharedAttemptLimiter]) -> None:
+    for number, email in enumerate(("ann", "bob", "cid")):
+        await limiters[number % 2].count("here", email)
     with pytest.raises(TooManyAttempts) as raised:
         await limiters[1].count("there", "ann")
     assert raised.value.retry_after_seconds in range(40, 61)
@@ -54,7 +54,7 @@ async def test_all_processes_count_together(limiters: list[SharedAttemptLimiter]
     await limiters[1].count("there", "dan")
 
 
-async def test_a_window_ends(limiters: list[SharedAttemptLimiter]) -> None:
+async def test_window_expires(limiters: list[SharedAttemptLimiter]) -> None:
     await limiters[0].count("here", "ann")
     redis = limiters[0]._server.client
     for key in await redis.keys(f"{limiters[0]._server.settings.cache_prefix}:attempts:*"):
@@ -65,17 +65,17 @@ async def test_a_window_ends(limiters: list[SharedAttemptLimiter]) -> None:
     await limiters[1].count("here", "ann")
 
 
-async def test_success_does_not_count(limiters: list[SharedAttemptLimiter]) -> None:
+async def test_successful_attempts_do_not_count(limiters: list[SharedAttemptLimiter]) -> None:
     for number in range(10):
         await limiters[number % 2].count("here", "ann")
         await limiters[number % 2].forgive("here", "ann")
-    for address in ("bob", "cid", "dan"):
-        await limiters[0].count("here", address)
+    for email in ("bob", "cid", "dan"):
+        await limiters[0].count("here", email)
     with pytest.raises(TooManyAttempts):
         await limiters[0].count("here", "eve")
 
 
-async def test_each_counts_by_itself_without_redis(lasting_url: str) -> None:
+async def test_each_process_counts_alone_without_redis(lasting_url: str) -> None:
     app = create_app(make_settings(lasting_url, redis_url="redis://127.0.0.1:1/0", **BOUNDS))
     async with serve(app):
         await limiter(app).count("here", "ann")
@@ -85,7 +85,7 @@ async def test_each_counts_by_itself_without_redis(lasting_url: str) -> None:
         await limiter(app).count("here", "ann")
 
 
-async def test_who_signs_in_cannot_be_read_there(limiters: list[SharedAttemptLimiter]) -> None:
+async def test_redis_keys_hide_emails_and_ips(limiters: list[SharedAttemptLimiter]) -> None:
     await limiters[0].count("198.51.100.7", "ann@example.com")
     server = limiters[0]._server
     keys = await server.client.keys(f"{server.settings.cache_prefix}:attempts:*")

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""What the cache keeps, for how long, and what it makes of what it finds."""
+"""Cache of responses: stored values, TTLs, leases and invalidation."""
 
 # {% call unasync() %}
 # {% if sqlalchemy == "async" %}
@@ -42,7 +42,7 @@ Change = Callable[[UserRepository], Awaitable[None]]
 
 
 class Source:
-    """Where a row is loaded from, and how often it was."""
+    """Source of one row, with a count of its loads."""
 
     def __init__(self) -> None:
         now = datetime.now(UTC)
@@ -51,7 +51,7 @@ class Source:
         self.loads = 0
 
     async def load(self, key: UUID) -> User:
-        """Give the row, if it is the one."""
+        """Return the row with this id; raises UserNotFound."""
         self.loads += 1
         if key != self.row.id:
             raise UserNotFound
@@ -60,37 +60,37 @@ class Source:
 
 @pytest.fixture
 def source() -> Source:
-    """A row."""
+    """Return a source with one row."""
     return Source()
 
 
 @pytest.fixture
 def app(lasting_url: str) -> FastAPI:
-    """An application whose transactions commit."""
+    """Return an application whose transactions commit."""
     return create_app(make_settings(lasting_url))
 
 
 @pytest.fixture
 async def cache(app: FastAPI) -> AsyncIterator[Cache]:
-    """Its cache, open and empty."""
+    """Serve the application, and return its empty cache."""
     async with serve(app):
         yield app.state.components[Cache]
 
 
 @pytest.fixture
 def name(cache: Cache, source: Source) -> str:
-    """The key of the row's profile."""
+    """Return the Redis key of the row's profile."""
     return f"{cache.settings.cache_prefix}:users.Profile:{source.row.id}"
 
 
-async def test_what_was_loaded_is_kept_as_it_is_sent(cache: Cache, source: Source) -> None:
+async def test_loaded_row_is_stored_as_its_response(cache: Cache, source: Source) -> None:
     first = await cache.read(PROFILES, source.row.id, source.load)
     second = await cache.read(PROFILES, source.row.id, source.load)
     assert first == second == PROFILES.answer(source.row)
     assert source.loads == 1
 
 
-async def test_it_is_kept_for_its_time(cache: Cache, source: Source, name: str) -> None:
+async def test_value_expires_after_its_ttl(cache: Cache, source: Source, name: str) -> None:
     await cache.read(PROFILES, source.row.id, source.load)
     left_milliseconds = await cache.client.pttl(name)
     assert 30_000 < left_milliseconds <= 60_000
@@ -100,43 +100,43 @@ async def test_it_is_kept_for_its_time(cache: Cache, source: Source, name: str) 
     assert source.loads == 2
 
 
-async def test_that_there_is_none_is_known_for_a_moment(
+async def test_missing_row_is_stored_briefly(
     cache: Cache, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MISSING_SECONDS", 600)
-    nobody = uuid4()
+    missing = uuid4()
     for _ in range(5):
         with pytest.raises(UserNotFound):
-            await cache.read(PROFILES, nobody, source.load)
+            await cache.read(PROFILES, missing, source.load)
     assert source.loads == 1
-    nobodys = f"{cache.settings.cache_prefix}:users.Profile:{nobody}"
-    assert 500_000 < await cache.client.pttl(nobodys) <= 600_000
-    await cache.client.delete(nobodys)
+    name = f"{cache.settings.cache_prefix}:users.Profile:{missing}"
+    assert 500_000 < await cache.client.pttl(name) <= 600_000
+    await cache.client.delete(name)
     with pytest.raises(UserNotFound):
-        await cache.read(PROFILES, nobody, source.load)
+        await cache.read(PROFILES, missing, source.load)
     assert source.loads == 2
 
 
-async def test_what_was_dropped_is_loaded_again(cache: Cache, source: Source) -> None:
+async def test_invalidated_row_is_loaded_again(cache: Cache, source: Source) -> None:
     await cache.read(PROFILES, source.row.id, source.load)
     await cache.invalidate(PROFILES, source.row.id)
     await cache.read(PROFILES, source.row.id, source.load)
     assert source.loads == 2
 
 
-async def test_a_load_that_a_drop_overtook_is_not_kept(cache: Cache, source: Source) -> None:
-    async def load_and_drop(key: UUID) -> User:
+async def test_load_before_an_invalidation_is_not_stored(cache: Cache, source: Source) -> None:
+    async def load_and_invalidate(key: UUID) -> User:
         row = await source.load(key)
         await cache.invalidate(PROFILES, key)
         return row
 
-    await cache.read(PROFILES, source.row.id, load_and_drop)
+    await cache.read(PROFILES, source.row.id, load_and_invalidate)
     source.row.name = "Anna"
     answer = await cache.read(PROFILES, source.row.id, source.load)
     assert b'"Anna"' in answer.body
 
 
-async def test_a_load_that_fails_leaves_nothing(cache: Cache, source: Source, name: str) -> None:
+async def test_failed_load_ends_the_lease(cache: Cache, source: Source, name: str) -> None:
     async def fail(key: UUID) -> User:
         raise ZeroDivisionError
 
@@ -145,7 +145,7 @@ async def test_a_load_that_fails_leaves_nothing(cache: Cache, source: Source, na
     assert not await cache.client.exists(name)
 
 
-async def test_who_loses_redis_while_loading_answers(
+async def test_load_succeeds_if_redis_fails_during_the_load(
     cache: Cache, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def load(key: UUID) -> User:
@@ -156,14 +156,14 @@ async def test_who_loses_redis_while_loading_answers(
     assert answer == PROFILES.answer(source.row)
 
 
-async def test_the_lease_of_the_dead_is_not_waited_for_long(
+async def test_wait_for_the_lease_of_a_dead_process_is_limited(
     cache: Cache, source: Source, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_LEASE_SECONDS", 0.1)
-    await cache.client.set(name, b"lease:of somebody else")
+    await cache.client.set(name, b"lease:of another process")
     await cache.read(PROFILES, source.row.id, source.load)
     await cache.read(PROFILES, source.row.id, source.load)
-    # Served, but not stored: it is not ours to store.
+    # The row is served but not stored, because another process holds the lease.
     assert source.loads == 2
 
 
@@ -188,7 +188,7 @@ async def test_garbage_is_replaced(cache: Cache, source: Source, name: str, garb
     assert source.loads == 1
 
 
-async def test_a_key_of_another_kind_is_replaced(cache: Cache, source: Source, name: str) -> None:
+async def test_key_of_another_type_is_replaced(cache: Cache, source: Source, name: str) -> None:
     await cache.client.rpush(name, "a list")
     for _ in range(2):
         await cache.read(PROFILES, source.row.id, source.load)
@@ -197,12 +197,12 @@ async def test_a_key_of_another_kind_is_replaced(cache: Cache, source: Source, n
 
 
 class Profile(Schema):
-    """A profile of another deployment: it has another shape, and the same name."""
+    """Profile of another deployment, with another shape under the same name."""
 
     id: UUID
 
 
-async def test_another_shape_is_not_read_and_still_dropped(
+async def test_another_shape_is_ignored_and_invalidated(
     cache: Cache, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Cached, "registry", [*Cached.registry])
@@ -211,13 +211,13 @@ async def test_another_shape_is_not_read_and_still_dropped(
     await cache.read(theirs, source.row.id, source.load)
     ours = await cache.read(PROFILES, source.row.id, source.load)
     assert b'"Ann"' in ours.body
-    # They know nothing of our shape, and their writes end what we know.
+    # Writes of the other deployment invalidate our value, whatever its shape.
     await cache.invalidate(theirs, source.row.id)
     await cache.read(PROFILES, source.row.id, source.load)
     assert source.loads == 3
 
 
-async def test_a_commit_drops_and_a_rollback_does_not(
+async def test_commit_invalidates_and_rollback_does_not(
     cache: Cache, app: FastAPI, source: Source, name: str
 ) -> None:
     database = app.state.components[Database]
@@ -228,7 +228,7 @@ async def test_a_commit_drops_and_a_rollback_does_not(
             users = UserRepository(session)
             await change(users)
             await users.flush()
-            assert await cache.client.exists(name), "dropped before the commit"
+            assert await cache.client.exists(name), "invalidated before the commit"
             if fails:
                 raise ZeroDivisionError
 
@@ -246,7 +246,7 @@ async def test_a_commit_drops_and_a_rollback_does_not(
         await users.delete(row)
 
     for change in (add, rename, delete):
-        await cache.client.set(name, b"what was")
+        await cache.client.set(name, b"old value")
         with pytest.raises(ZeroDivisionError):
             await write(change, fails=True)
         assert await cache.client.exists(name)
@@ -254,7 +254,7 @@ async def test_a_commit_drops_and_a_rollback_does_not(
         assert not await cache.client.exists(name)
 
 
-async def test_a_commit_whose_answer_is_lost_drops_too(
+async def test_commit_with_a_lost_response_invalidates(
     cache: Cache,
     app: FastAPI,
     source: Source,
@@ -275,7 +275,7 @@ async def test_a_commit_whose_answer_is_lost_drops_too(
             source.row.email = f"{source.row.id}@example.com"
             await UserRepository(session).add(source.row)
 
-    await cache.client.set(name, b"what was")
+    await cache.client.set(name, b"old value")
     with monkeypatch.context() as patch:
         patch.setattr(dialect, "do_commit", lose)
         with pytest.raises((ServiceError, OSError)):
@@ -286,7 +286,7 @@ async def test_a_commit_whose_answer_is_lost_drops_too(
         await sleep(0.05)
 
 
-async def test_200_misses_at_once_are_one_query(app: FastAPI, cache: Cache, source: Source) -> None:
+async def test_concurrent_misses_run_one_query(app: FastAPI, cache: Cache, source: Source) -> None:
     database = app.state.components[Database]
     source.row.email = f"{source.row.id}@example.com"
     async with database.write() as session:
@@ -298,19 +298,19 @@ async def test_200_misses_at_once_are_one_query(app: FastAPI, cache: Cache, sour
 
     event.listen(database.engine.sync_engine, "before_cursor_execute", note)
     reader = CachedUserReader(cache, database)
-    answers = await at_once(lambda: reader.get(source.row.id), 200)
+    answers = await read_concurrently(lambda: reader.get(source.row.id), 200)
     assert answers == [PROFILES.answer(source.row)] * 200
     assert len(queries) == 1
 
 # {% if sqlalchemy == "async" %}
 
-async def at_once(read: Callable[[], Awaitable[Answer]], times: int) -> list[Answer]:
-    """Read many times at once."""
+async def read_concurrently(read: Callable[[], Awaitable[Answer]], times: int) -> list[Answer]:
+    """Read many times concurrently."""
     return await asyncio.gather(*(read() for _ in range(times)))
 # {% else %}
 
-def at_once(read: Callable[[], Answer], times: int) -> list[Answer]:
-    """Read many times at once."""
+def read_concurrently(read: Callable[[], Answer], times: int) -> list[Answer]:
+    """Read many times concurrently."""
     with ThreadPoolExecutor(times) as threads:
         return list(threads.map(lambda _: read(), range(times)))
 # {% endif %}

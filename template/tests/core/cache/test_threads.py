@@ -1,4 +1,4 @@
-"""Threads that wait for the database are nobody else's loss."""
+"""Thread pool while routes wait for the database."""
 
 from concurrent.futures import ThreadPoolExecutor, wait
 from time import monotonic
@@ -15,7 +15,7 @@ from tests.client import serve
 from tests.settings import make_settings
 
 
-def test_what_is_cached_does_not_wait_for_the_database(lasting_url: str) -> None:
+def test_cache_hit_does_not_wait_for_the_database(lasting_url: str) -> None:
     app = create_app(make_settings(lasting_url, database_pool_size=1, threadpool_size=2))
     with serve(app) as client, ThreadPoolExecutor(8) as threads:
         ann, *others = [sign_up(client, name) for name in ("Ann", "Bob", "Cid", "Dan", "Eve")]
@@ -26,7 +26,7 @@ def test_what_is_cached_does_not_wait_for_the_database(lasting_url: str) -> None
         read(ann.id)
         assert client.portal
         bulkhead = app.state.components[Database].bulkhead = Bulkhead(1, 20)
-        # Nobody else gets a connection.
+        # The test holds the only slot, so that a cache miss has to wait.
         with client.portal.wrap_async_context_manager(bulkhead.slot()):
             waiting = [threads.submit(read, other.id) for other in others for _ in range(2)]
             assert not wait(waiting, timeout=0.1).done
@@ -36,10 +36,10 @@ def test_what_is_cached_does_not_wait_for_the_database(lasting_url: str) -> None
         assert client.portal.call(available) == 2
 
 
-def test_who_would_wait_for_ever_is_refused(
+def test_request_is_refused_at_the_thread_limit(
     lasting_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_THREADS", 2)
+    monkeypatch.setattr(module, "_MAX_THREADS", 2)
     app = create_app(make_settings(lasting_url, database_pool_size=1, threadpool_size=2))
     with serve(app) as client:
         ann = sign_up(client, "Ann")

@@ -1,4 +1,4 @@
-"""The connections that all processes may have together."""
+"""Budget of database connections for all processes together."""
 
 import re
 
@@ -10,8 +10,8 @@ from app.lifespan import RESOURCES
 from app.settings import Settings
 from tests.settings import make_settings
 
-# Two replicas, how many processes of theirs serve, how many connections each of these takes beside
-# its pool, and how many all workers take.
+# PROCESSES is the number of serving processes in two replicas. BESIDE counts the connections of
+# each one outside its pool, WORKERS the connections of all workers.
 # {% if server == "gunicorn" %}
 COUNTS = {"replicas": 2, "web_concurrency": 3}
 PROCESSES = 2 * 3
@@ -32,20 +32,20 @@ def make(**values: int) -> Settings:
     return within_budget(settings, RESOURCES)
 
 
-def test_a_pool_is_what_the_budget_leaves_to_each_process() -> None:
+def test_the_budget_limits_the_pool_size_of_each_process() -> None:
     total = PROCESSES * (7 + BESIDE) + WORKERS
     assert make().database_pool_size == 10
     assert make(database_connection_budget=total).database_pool_size == 7
     assert make(database_connection_budget=total - 1).database_pool_size == 6
 
 
-def test_a_budget_that_is_too_low_says_the_sum() -> None:
+def test_an_insufficient_budget_is_refused_with_the_sum() -> None:
     total = PROCESSES * (5 + BESIDE) + WORKERS
     settings = make(database_pool_size=5)
     assert not budget_error(connection_shares(settings, RESOURCES), total)
-    sentence = f"{total} connections (2 replicas x {PROCESSES // 2} processes x 6 connections for"
-    with pytest.raises(StartError, match=re.escape(sentence)):
+    message = f"{total} connections (2 replicas x {PROCESSES // 2} processes x 6 connections for"
+    with pytest.raises(StartError, match=re.escape(message)):
         make(database_connection_budget=total - 1, database_pool_size=5)
-    # One connection each is the least.
+    # Each pool needs at least one connection.
     with pytest.raises(StartError, match="lower REPLICAS"):
         make(database_connection_budget=2)

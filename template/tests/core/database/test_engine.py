@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The sessions: what commits, when, and what follows it."""
+"""Database sessions: commit, rollback, and effects after the commit."""
 
 # {% call unasync() %}
 from collections.abc import AsyncIterator
@@ -26,13 +26,13 @@ def user() -> User:
 
 @pytest.fixture
 def committing(lasting_url: str) -> FastAPI:
-    """An application whose transactions commit."""
+    """Return an application whose transactions commit."""
     return create_app(make_settings(lasting_url))
 
 
 @pytest.fixture
 async def database(committing: FastAPI) -> AsyncIterator[Database]:
-    """Its database, open."""
+    """Return the open database of the committing application."""
     async with serve(committing):
         yield committing.state.components[Database]
 
@@ -44,7 +44,7 @@ async def test_a_read_session_refuses_to_write(database: Database) -> None:
             await users.add(user())
 
 
-async def test_effects_follow_the_commit(database: Database) -> None:
+async def test_effects_run_after_the_commit(database: Database) -> None:
     row = user()
     seen: list[bool] = []
 
@@ -60,7 +60,7 @@ async def test_effects_follow_the_commit(database: Database) -> None:
     assert seen == [False, True]
 
 
-async def test_a_rollback_drops_the_effects(database: Database) -> None:
+async def test_a_rollback_discards_the_effects(database: Database) -> None:
     seen: list[str] = []
 
     async def effect() -> None:
@@ -76,7 +76,7 @@ async def test_a_rollback_drops_the_effects(database: Database) -> None:
     assert not seen
 
 
-async def test_a_failing_effect_undoes_nothing(database: Database) -> None:
+async def test_a_failing_effect_keeps_the_commit_and_the_other_effects(database: Database) -> None:
     row = user()
     seen: list[str] = []
 
@@ -95,7 +95,7 @@ async def test_a_failing_effect_undoes_nothing(database: Database) -> None:
         assert await UserRepository(reader).get(row.id) is not None
 
 
-async def test_a_row_that_is_wrong_by_itself_is_no_conflict(database: Database) -> None:
+async def test_a_duplicate_key_is_a_conflict_and_a_missing_value_is_not(database: Database) -> None:
     async def add(row: User) -> None:
         async with database.write() as session:
             await UserRepository(session).add(row)
@@ -109,7 +109,7 @@ async def test_a_row_that_is_wrong_by_itself_is_no_conflict(database: Database) 
     assert type(raised.value) is Conflict
 
 
-async def test_an_update_that_comes_late_is_a_conflict(database: Database) -> None:
+async def test_updating_a_stale_row_is_a_conflict(database: Database) -> None:
     async def change() -> None:
         async with database.write() as session:
             row = user()
@@ -121,14 +121,14 @@ async def test_an_update_that_comes_late_is_a_conflict(database: Database) -> No
         await change()
 
 
-async def test_the_pool_is_not_waited_for_long(lasting_url: str) -> None:
+async def test_waiting_for_the_connection_pool_times_out(lasting_url: str) -> None:
     bounds = {"database_pool_size": 1, "database_pool_timeout_seconds": 0.05}
     app = create_app(make_settings(lasting_url, **bounds))
     async with serve(app) as client:
         database = app.state.components[Database]
         async with database.read() as first:
             await first.execute(text("SELECT 1"))
-            # The one beyond the pool is the health check's.
+            # The health check has one connection beyond the pool.
             ready = await client.get("/readyz")
             assert ready.status_code == 200
             async with database.read() as second:
@@ -142,7 +142,7 @@ async def read(database: Database) -> None:
         await session.execute(text("SELECT 1"))
 
 
-async def test_an_error_does_not_tell_the_values(database: Database) -> None:
+async def test_database_errors_hide_the_parameters(database: Database) -> None:
     async with database.read() as session:
         statement = text("SELECT * FROM nowhere WHERE name = :name")
         with pytest.raises(DBAPIError) as raised:
@@ -150,7 +150,7 @@ async def test_an_error_does_not_tell_the_values(database: Database) -> None:
     assert "hunter2" not in str(raised.value)
 
 
-async def test_an_error_after_a_write_leaves_nothing_behind(committing: FastAPI) -> None:
+async def test_an_error_after_a_write_rolls_back(committing: FastAPI) -> None:
     row = user()
 
     @committing.post("/refused")
@@ -168,10 +168,10 @@ async def test_an_error_after_a_write_leaves_nothing_behind(committing: FastAPI)
     assert (response.status_code, left.json()) == (422, False)
 
 
-async def test_a_commit_that_fails_is_no_success(committing: FastAPI) -> None:
+async def test_a_failed_commit_is_answered_with_409(committing: FastAPI) -> None:
     @committing.post("/promises", status_code=201)
     async def create(session: WriteSessionDep) -> str:
-        # Whom it names is looked for when the transaction ends.
+        # The database checks the deferred foreign key only at the commit.
         await session.execute(text("INSERT INTO promises VALUES (1, 'nobody')"))
         return "created"
 

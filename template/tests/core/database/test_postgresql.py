@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The time limits of statements, and the forms of URLs."""
+"""PostgreSQL: statement timeout, wrong statements, and URLs."""
 
 # {% call unasync() %}
 import pytest
@@ -13,7 +13,7 @@ from tests.client import serve
 from tests.settings import make_settings
 
 
-async def test_a_statement_that_takes_too_long_is_ended(lasting_url: str) -> None:
+async def test_a_statement_timeout_raises_database_unavailable(lasting_url: str) -> None:
     app = create_app(make_settings(lasting_url, database_statement_timeout_seconds=0.5))
     async with serve(app), app.state.components[Database].read() as session:
         with pytest.raises(DatabaseUnavailable):
@@ -22,7 +22,7 @@ async def test_a_statement_that_takes_too_long_is_ended(lasting_url: str) -> Non
         assert limit == "500ms"
 
 
-async def test_a_mistake_in_a_statement_is_not_an_outage(lasting_url: str) -> None:
+async def test_an_invalid_statement_does_not_raise_database_unavailable(lasting_url: str) -> None:
     app = create_app(make_settings(lasting_url))
     async with serve(app), app.state.components[Database].read() as session:
         statement = text("SELECT * FROM nowhere")
@@ -33,13 +33,13 @@ async def test_a_mistake_in_a_statement_is_not_an_outage(lasting_url: str) -> No
 # {% endcall %}
 
 
-def test_the_urls_of_providers_are_understood() -> None:
+def test_urls_of_hosted_databases_are_accepted() -> None:
     url = "postgres://me:hunter2@host/name?sslmode=require&channel_binding=require"
     engine = build_engine(make_settings(url))
     assert engine.url.host == "host"
     assert "require" in engine.url.query.values()
 
 
-def test_a_url_that_is_none_says_its_form() -> None:
+def test_an_invalid_url_is_refused_with_an_example() -> None:
     with pytest.raises(ValueError, match="write it as postgresql://user:password@host:5432/name"):
         make_settings("postgresql://host:port/name")

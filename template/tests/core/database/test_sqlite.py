@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The database file."""
+"""SQLite: locks, timestamps and migrations."""
 
 # {% call unasync() %}
 import sqlite3
@@ -22,7 +22,7 @@ from tests.client import Client, serve
 from tests.settings import make_settings
 
 
-async def test_every_connection_is_prepared(lasting_url: str) -> None:
+async def test_connections_use_foreign_keys_and_wal(lasting_url: str) -> None:
     app = create_app(make_settings(lasting_url))
     async with serve(app), app.state.components[Database].read() as session:
         assert await session.scalar(text("PRAGMA foreign_keys")) == 1
@@ -36,7 +36,7 @@ async def sign_up(client: Client) -> int:
     return response.status_code
 
 
-async def test_a_file_that_stays_locked_is_a_503(lasting_url: str) -> None:
+async def test_a_locked_file_is_answered_with_503(lasting_url: str) -> None:
     app = create_app(make_settings(lasting_url, database_busy_timeout_seconds=0.1))
     async with serve(app) as client:
         async with app.state.components[Database].write() as session:
@@ -51,22 +51,22 @@ async def test_a_file_that_stays_locked_is_a_503(lasting_url: str) -> None:
     assert (ready.status_code, read.status_code) == (200, 200)
 
 
-async def test_a_moment_keeps_its_place_in_time(lasting_url: str) -> None:
+async def test_timestamps_are_returned_in_utc(lasting_url: str) -> None:
     app = create_app(make_settings(lasting_url))
-    moment = datetime(2026, 7, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    timestamp = datetime(2026, 7, 1, 12, tzinfo=timezone(timedelta(hours=2)))
     async with serve(app), app.state.components[Database].write() as session:
         row = User(name="Ann", email=f"{uuid4().hex}@example.com", password_hash="-")
-        row.created_at = moment
+        row.created_at = timestamp
         await UserRepository(session).add(row)
         await session.refresh(row)
-    assert row.created_at == moment
+    assert row.created_at == timestamp
     assert row.created_at.tzinfo is UTC
 
 
 # {% endcall %}
 
 
-def test_a_migration_may_replace_a_table_that_others_refer_to(lasting_url: str) -> None:
+def test_a_batch_migration_keeps_the_rows_that_refer_to_its_table(lasting_url: str) -> None:
     left: list[int] = []
 
     def migrate(connection: Connection) -> None:
@@ -86,7 +86,7 @@ def test_a_migration_may_replace_a_table_that_others_refer_to(lasting_url: str) 
     assert left == [1]
 
 
-def test_a_migration_waits_longer_than_a_request(lasting_url: str) -> None:
+def test_a_migration_waits_longer_for_a_lock_than_a_request(lasting_url: str) -> None:
     def look(connection: Connection) -> None:
         connection.execute(text("SELECT 1"))
 

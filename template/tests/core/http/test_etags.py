@@ -1,4 +1,4 @@
-"""Which copy a caller holds."""
+"""Matching of ETags with If-Match and If-None-Match headers."""
 
 import pytest
 
@@ -6,10 +6,10 @@ from app.core.http.etags import matches
 
 
 @pytest.mark.parametrize("header", ['"a-1"', 'W/"a-1"', '"b-1", "a-1"', "*", ' "a-1" '])
-def test_a_header_that_names_the_tag(header: str) -> None:
+def test_a_header_with_the_etag_matches(header: str) -> None:
     assert matches(header, '"a-1"')
 
 
 @pytest.mark.parametrize("header", ["", '"a-2"', "a-1", '"a-1', "'a-1'", ","])
-def test_a_header_that_does_not(header: str) -> None:
+def test_a_header_without_the_etag_does_not_match(header: str) -> None:
     assert not matches(header, '"a-1"')

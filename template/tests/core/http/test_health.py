@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""Whether the process says how it is."""
+"""Health checks: /livez and /readyz."""
 
 from anyio import sleep_forever
 from fastapi import FastAPI
@@ -9,29 +9,29 @@ from tests.client import Client
 
 
 class Stuck(Resource):
-    """A resource that never answers."""
+    """Resource whose health check never ends."""
 
     async def check(self) -> None:
-        """Wait for ever."""
+        """Wait forever."""
         await sleep_forever()
 
 
 class Broken(Resource):
-    """A resource that says too much."""
+    """Resource whose error message contains a secret."""
 
     async def check(self) -> None:
-        """Fail, with a secret in the message."""
+        """Raise an error with a secret in its message."""
         raise RuntimeError("cannot reach me:hunter2@host")
 
 
 class Spare(Broken):
-    """A resource that nobody needs."""
+    """Failing resource that is optional."""
 
     optional = True
 
 
 # {% call unasync() %}
-async def test_alive_and_ready(client: Client) -> None:
+async def test_a_running_service_is_alive_and_ready(client: Client) -> None:
     alive = await client.get("/livez")
     ready = await client.get("/readyz")
     assert alive.json() == {"status": "alive"}
@@ -40,14 +40,14 @@ async def test_alive_and_ready(client: Client) -> None:
     assert set(ready.json()["resources"].values()) == {"up"}
 
 
-async def test_ready_without_what_is_optional(client: Client, app: FastAPI) -> None:
+async def test_ready_while_an_optional_resource_is_down(client: Client, app: FastAPI) -> None:
     app.state.components[Spare] = Spare(app.state.settings)
     ready = await client.get("/readyz")
     assert ready.status_code == 200
     assert ready.json()["resources"]["spare"] == "degraded"
 
 
-async def test_not_ready_names_what_is_down(client: Client, app: FastAPI) -> None:
+async def test_not_ready_names_the_resources_that_are_down(client: Client, app: FastAPI) -> None:
     app.state.settings = app.state.settings.model_copy(update={"readiness_timeout_seconds": 1})
     app.state.components |= {kind: kind(app.state.settings) for kind in (Stuck, Broken)}
     ready = await client.get("/readyz")

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""Jobs as rows: who may change one, and what becomes of those whose runner died."""
+"""Leases of jobs: claims, renewal, expiry and attempts."""
 
 # {% call unasync() %}
 from collections.abc import AsyncIterator, Iterator
@@ -25,14 +25,14 @@ RESULT = {"mean": 1.5}
 
 @pytest.fixture
 def settings(server: str) -> Iterator[Settings]:
-    """Settings with a database of the test's own, where nobody waits for the dead."""
+    """Return settings with an empty database for one test, and two attempts a job."""
     with databases.database(server) as url:
         yield make_settings(url, job_lease_seconds=60, job_attempts=2)
 
 
 @pytest.fixture
 async def database(settings: Settings) -> AsyncIterator[Database]:
-    """It, open."""
+    """Serve the application, and return its database."""
     app = create_app(settings)
     async with serve(app):
         yield app.state.components[Database]
@@ -67,13 +67,13 @@ async def read(database: Database, job: Job) -> Simulation:
         return row
 
 
-async def lapse(database: Database, job: Job, settings: Settings) -> None:
-    """Let time pass without a sign of life."""
+async def expire(database: Database, job: Job, settings: Settings) -> None:
+    """Let a lease expire."""
     past = settings.model_copy(update={"job_lease_seconds": -1})
     assert await apply(database, lease.renew(job, 0.5, past))
 
 
-async def test_the_oldest_is_claimed_first_and_once(database: Database, settings: Settings) -> None:
+async def test_oldest_job_is_claimed_first_and_once(database: Database, settings: Settings) -> None:
     queued = await queue(database, 3)
     claimed = [await claim(database, settings) for _ in range(3)]
     assert [job.id for job in claimed] == [job.id for job in queued]
@@ -82,7 +82,7 @@ async def test_the_oldest_is_claimed_first_and_once(database: Database, settings
     assert not left
 
 
-async def test_a_claim_is_kept_and_tells_how_far_the_job_is(
+async def test_heartbeat_renews_the_lease_and_stores_progress(
     database: Database, settings: Settings
 ) -> None:
     await queue(database, 1)
@@ -94,10 +94,10 @@ async def test_a_claim_is_kept_and_tells_how_far_the_job_is(
     assert row.version > job.version
 
 
-async def test_only_who_holds_the_claim_can_end_it(database: Database, settings: Settings) -> None:
+async def test_only_the_claim_holder_can_end_a_job(database: Database, settings: Settings) -> None:
     await queue(database, 1)
     dead = await claim(database, settings)
-    await lapse(database, dead, settings)
+    await expire(database, dead, settings)
     found = await apply(database, lease.sweep(Simulation, settings))
     assert found == [dead.id]
     job = await claim(database, settings)
@@ -105,7 +105,7 @@ async def test_only_who_holds_the_claim_can_end_it(database: Database, settings:
     for change in (
         lease.renew(dead, 0.9, settings),
         lease.succeed(dead, {"mean": 7.0}),
-        lease.fail(dead, "It is dead."),
+        lease.fail(dead, "Too late."),
         lease.release(dead),
         lease.requeue(dead, settings),
     ):
@@ -118,10 +118,10 @@ async def test_only_who_holds_the_claim_can_end_it(database: Database, settings:
     assert (row.status, row.progress, row.result) == (Status.SUCCEEDED, 1.0, RESULT)
 
 
-async def test_what_has_failed_has_ended(database: Database, settings: Settings) -> None:
+async def test_failed_job_cannot_change(database: Database, settings: Settings) -> None:
     await queue(database, 1)
     job = await claim(database, settings)
-    await apply(database, lease.fail(job, "It took too long."))
+    await apply(database, lease.fail(job, "Too long."))
     for change in (
         lease.renew(job, 0.9, settings),
         lease.succeed(job, RESULT),
@@ -130,20 +130,20 @@ async def test_what_has_failed_has_ended(database: Database, settings: Settings)
         changed = await apply(database, change)
         assert not changed
     row = await read(database, job)
-    assert (row.status, row.error, row.result) == (Status.FAILED, "It took too long.", None)
+    assert (row.status, row.error, row.result) == (Status.FAILED, "Too long.", None)
 
 
-async def test_attempts_are_bounded(database: Database, settings: Settings) -> None:
+async def test_attempts_are_limited(database: Database, settings: Settings) -> None:
     await queue(database, 1)
     for _ in range(2):
         job = await claim(database, settings)
-        await lapse(database, job, settings)
+        await expire(database, job, settings)
         await apply(database, lease.sweep(Simulation, settings))
     row = await read(database, job)
-    assert (row.status, row.error) == (Status.FAILED, "It was given up after 2 attempts.")
+    assert (row.status, row.error) == (Status.FAILED, "The job failed 2 times: submit a new one.")
 
 
-async def test_a_process_that_dies_counts_and_one_that_stops_does_not(
+async def test_death_of_a_process_counts_as_an_attempt_and_a_stop_does_not(
     database: Database, settings: Settings
 ) -> None:
     await queue(database, 1)

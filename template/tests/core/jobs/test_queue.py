@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The queue: who is told of a job, and when."""
+"""Job queue: notification of the runner, cancellation and request id."""
 
 # {% call unasync() %}
 from collections.abc import AsyncIterator
@@ -24,22 +24,22 @@ from tests.settings import make_settings
 
 
 class Runner(JobRunner):
-    """Counts how often it is woken."""
+    """Runner that counts its notifications."""
 
-    wakes = 0
+    notifications = 0
 
     async def check(self) -> None:
-        """Up."""
+        """Return without an error: this runner is always available."""
 
     def notify(self) -> None:
-        """Count."""
-        self.wakes += 1
+        """Count a notification."""
+        self.notifications += 1
 
 
 # {% call unasync() %}
 @pytest.fixture
 async def database(lasting_url: str) -> AsyncIterator[Database]:
-    """A database whose tests commit."""
+    """Serve an application whose transactions commit, and return its database."""
     app = create_app(make_settings(lasting_url))
     async with serve(app):
         yield app.state.components[Database]
@@ -47,7 +47,7 @@ async def database(lasting_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def runner(lasting_url: str) -> Runner:
-    """One that nobody has woken yet."""
+    """Return a runner without notifications."""
     return Runner(make_settings(lasting_url))
 
 
@@ -62,19 +62,19 @@ def user() -> User:
     return User(name="Ann", email=f"{uuid4().hex}@example.com", password_hash="-")
 
 
-async def test_a_runner_is_woken_after_the_commit(database: Database, runner: Runner) -> None:
+async def test_runner_is_notified_after_the_commit(database: Database, runner: Runner) -> None:
     ann = user()
     async with database.write() as session:
         await submit(session, runner, ann)
-        assert runner.wakes == 0
-    assert runner.wakes == 1
+        assert runner.notifications == 0
+    assert runner.notifications == 1
     async with database.write() as session:
         again = await session.merge(ann)
         await submit(session, runner, again)
-    assert runner.wakes == 1
+    assert runner.notifications == 1
 
 
-async def test_a_runner_is_not_woken_after_a_rollback(database: Database, runner: Runner) -> None:
+async def test_runner_is_not_notified_after_a_rollback(database: Database, runner: Runner) -> None:
     async def fail() -> None:
         async with database.write() as session:
             await submit(session, runner, user())
@@ -82,10 +82,10 @@ async def test_a_runner_is_not_woken_after_a_rollback(database: Database, runner
 
     with pytest.raises(ZeroDivisionError):
         await fail()
-    assert runner.wakes == 0
+    assert runner.notifications == 0
 
 
-async def test_what_is_cancelled_is_nobodys(database: Database, runner: Runner) -> None:
+async def test_runner_cannot_change_a_cancelled_job(database: Database, runner: Runner) -> None:
     async with database.write() as session:
         submitted = await submit(session, runner, user())
     async with database.write() as session:
@@ -106,7 +106,7 @@ async def test_what_is_cancelled_is_nobodys(database: Database, runner: Runner) 
     assert (job.status, job.error) == (Status.CANCELLED, None)
 
 
-async def test_a_job_remembers_the_request(database: Database, runner: Runner) -> None:
+async def test_job_stores_the_request_id(database: Database, runner: Runner) -> None:
     bind_contextvars(request_id="request-17")
     async with database.write() as session:
         job = await submit(session, runner, user())

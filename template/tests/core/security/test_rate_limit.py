@@ -1,4 +1,4 @@
-"""The bound on attempts to sign in."""
+"""Rate limit for sign-in attempts, counted in this process."""
 
 import pytest
 
@@ -10,20 +10,20 @@ from app.settings import Settings
 
 @pytest.fixture
 def attempts(settings: Settings) -> AttemptLimiter:
-    """One attempt for each address, three for each client."""
+    """Return a limiter that allows one attempt per e-mail and three per IP address."""
     bounds = {"sign_in_attempts_per_email": 1, "sign_in_attempts_per_ip": 3}
     return AttemptLimiter(settings.model_copy(update=bounds))
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, to be moved."""
+    """Return the limiter's clock, which tests move forward."""
     now = [1_000.0]
     monkeypatch.setattr(rate_limit, "monotonic", lambda: now[0])
     return now
 
 
-def test_a_window_ends(attempts: AttemptLimiter, clock: list[float]) -> None:
+def test_the_limit_is_lifted_after_the_window(attempts: AttemptLimiter, clock: list[float]) -> None:
     attempts.count("here", "ann")
     clock[0] += 290
     with pytest.raises(TooManyAttempts) as raised:
@@ -33,24 +33,24 @@ def test_a_window_ends(attempts: AttemptLimiter, clock: list[float]) -> None:
     attempts.count("there", "ann")
 
 
-def test_a_client_is_limited_over_all_addresses(attempts: AttemptLimiter) -> None:
-    for address in ("ann", "bob", "cid"):
-        attempts.count("here", address)
+def test_an_ip_address_is_limited_across_all_emails(attempts: AttemptLimiter) -> None:
+    for email in ("ann", "bob", "cid"):
+        attempts.count("here", email)
     with pytest.raises(TooManyAttempts):
         attempts.count("here", "dan")
     attempts.count("there", "dan")
 
 
-def test_success_does_not_count(attempts: AttemptLimiter) -> None:
+def test_successful_attempts_are_not_counted(attempts: AttemptLimiter) -> None:
     for _ in range(10):
         attempts.count("here", "ann")
         attempts.forgive("here", "ann")
 
 
-def test_memory_is_bounded(attempts: AttemptLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_keys_are_limited(attempts: AttemptLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limit, "_MAX_KEYS", 4)
     for number in range(10):
-        attempts.count(f"client {number}", f"address {number}")
-    attempts.count("client 0", "address 0")
+        attempts.count(f"ip {number}", f"email {number}")
+    attempts.count("ip 0", "email 0")
     with pytest.raises(TooManyAttempts):
-        attempts.count("client 9", "address 9")
+        attempts.count("ip 9", "email 9")

@@ -1,4 +1,4 @@
-"""How many CPUs a container has, on a machine that has more."""
+"""CPUs that a container may use, by the quotas of its control groups."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
 
 
 @pytest.mark.parametrize(("cpus", "expected"), [(0.1, 1), (0.5, 1), (1, 1), (2.5, 3), (100, 64)])
-def test_a_quota_is_rounded_up(tmp_path: Path, cpus: float, expected: int) -> None:
+def test_a_cpu_quota_is_rounded_up(tmp_path: Path, cpus: float, expected: int) -> None:
     quota = round(cpus * 100_000)
     for number, group in enumerate(("/", "/pods/one")):
         new = {
@@ -40,7 +40,7 @@ def test_a_quota_is_rounded_up(tmp_path: Path, cpus: float, expected: int) -> No
         assert available_cpus(write(tmp_path / f"{number}-1", old)) == expected
 
 
-def test_the_narrowest_of_the_groups_around_it_counts(tmp_path: Path) -> None:
+def test_the_lowest_quota_of_nested_groups_applies(tmp_path: Path) -> None:
     files = {
         "proc/self/cgroup": VERSION_2.format(group="/outer/inner"),
         "sys/fs/cgroup/outer/cpu.max": "200000 100000\n",
@@ -50,7 +50,7 @@ def test_the_narrowest_of_the_groups_around_it_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("quota", ["max 100000", "max", "", "100000 0", None])
-def test_without_a_quota_it_is_what_the_process_may_use(tmp_path: Path, quota: str | None) -> None:
+def test_without_a_quota_the_cpu_affinity_applies(tmp_path: Path, quota: str | None) -> None:
     if quota is not None:
         group = {"proc/self/cgroup": VERSION_2.format(group="/")}
         write(tmp_path, group | {"sys/fs/cgroup/cpu.max": f"{quota}\n"})

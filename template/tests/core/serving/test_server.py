@@ -1,4 +1,4 @@
-"""The options of the server that runs the application."""
+"""Server options: trusted proxies."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from tests.settings import make_settings
 
 
 @pytest.mark.parametrize(("trusted", "client"), [("", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.7")])
-def test_only_proxies_are_believed(database_url: str, trusted: str, client: str) -> None:
+def test_only_trusted_proxies_set_client_ip(database_url: str, trusted: str, client: str) -> None:
     app = create_app(make_settings(database_url, forwarded_allow_ips=trusted))
 
     @app.get("/client", response_class=PlainTextResponse)
@@ -28,7 +28,7 @@ def test_only_proxies_are_believed(database_url: str, trusted: str, client: str)
     async def main() -> str:
         transport = httpx2.ASGITransport(config.loaded_app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as http:
-            answer = await http.get("/client", headers={"X-Forwarded-For": "203.0.113.7"})
-        return answer.text
+            response = await http.get("/client", headers={"X-Forwarded-For": "203.0.113.7"})
+        return response.text
 
     assert asyncio.run(main()) == client

@@ -1,4 +1,4 @@
-"""What blocks the event loop is named while it does."""
+"""Log entries of the watchdog about a blocked event loop."""
 
 import asyncio
 import time
@@ -9,15 +9,15 @@ import structlog
 from app.core.serving import watchdog
 
 
-def test_a_blocked_event_loop_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Not the one that other tests have used: that one keeps what it was first configured with.
+def test_a_blocked_event_loop_is_logged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A logger that another test has used keeps its first configuration.
     monkeypatch.setattr(watchdog, "log", structlog.get_logger())
 
-    def named() -> list[int]:
+    def block_entries() -> list[int]:
         return [n for n, line in enumerate(logs) if ", in block\n" in line.get("stack", "")]
 
     def block() -> None:
-        while not named():
+        while not block_entries():
             time.sleep(0.01)
         time.sleep(0.5)
 
@@ -33,8 +33,8 @@ def test_a_blocked_event_loop_is_named_once(monkeypatch: pytest.MonkeyPatch) -> 
     began = time.monotonic()
     with structlog.testing.capture_logs() as logs:
         asyncio.run(main())
-    # Others are named if the whole machine stood still.
-    (blocked,) = named()
+    # If the whole machine stalled, the watchdog logs other functions too.
+    (blocked,) = block_entries()
     free = logs[blocked + 1]
     assert free["event"] == "event_loop_free"
     assert 0.2 <= free["seconds"] <= time.monotonic() - began + 0.01

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""Signing in, as a client sees it."""
+"""Sign-in route: tokens, errors and rate limits."""
 
 # {% call unasync() %}
 import time
@@ -19,13 +19,13 @@ from tests.client import Client
 
 
 def claims(**changed: Any) -> dict[str, Any]:
-    """What a good token says, but for what is changed; None leaves it out."""
+    """Return the claims of a valid token with these changes; None removes a claim."""
     now = datetime.now(UTC)
-    good = {"sub": str(uuid4()), "iat": now, "exp": now + timedelta(minutes=1), "jti": "1"}
-    return {name: value for name, value in (good | changed).items() if value is not None}
+    valid = {"sub": str(uuid4()), "iat": now, "exp": now + timedelta(minutes=1), "jti": "1"}
+    return {name: value for name, value in (valid | changed).items() if value is not None}
 
 
-async def test_a_token_says_how_long_it_is_good(client: Client, ann: Account) -> None:
+async def test_sign_in_returns_a_token_with_its_lifetime(client: Client, ann: Account) -> None:
     form = {"username": ann.email.upper(), "password": PASSWORD, "grant_type": "password"}
     response = await client.post("/api/v1/auth/token", data=form)
     token = response.json()
@@ -35,7 +35,7 @@ async def test_a_token_says_how_long_it_is_good(client: Client, ann: Account) ->
     assert read["sub"] == ann.id
 
 
-async def test_an_address_has_one_form(client: Client) -> None:
+async def test_sign_in_normalizes_the_email(client: Client) -> None:
     address = "Ann@xn--bcher-kva.example"
     form = {"email": address, "name": "Ann", "password": PASSWORD}
     created = await client.post("/api/v1/users", json=form)
@@ -50,7 +50,7 @@ async def test_an_address_has_one_form(client: Client) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"sign_in_attempts_per_ip": 1}], indirect=True)
-async def test_who_tried_too_often_does_not_wait(client: Client, app: FastAPI) -> None:
+async def test_rate_limited_attempts_do_not_wait_for_a_hash(client: Client, app: FastAPI) -> None:
     app.state.components[Passwords].bulkhead = Bulkhead(0, 0.01)
     statuses = []
     for _ in range(2):
@@ -60,23 +60,23 @@ async def test_who_tried_too_often_does_not_wait(client: Client, app: FastAPI) -
     assert statuses == [503, 429]
 
 
-async def test_nobody_is_told_what_was_wrong(client: Client, ann: Account) -> None:
+async def test_wrong_password_and_unknown_email_look_the_same(client: Client, ann: Account) -> None:
     forms = [
         {"username": ann.email, "password": "wrong password"},
         {"username": "nobody@example.com", "password": PASSWORD},
     ]
-    answers = []
+    responses = []
     for form in forms:
         response = await client.post("/api/v1/auth/token", data=form)
         problem = response.json()
         del problem["request_id"]
-        answers.append((response.status_code, problem))
-    assert answers[0] == answers[1]
-    assert answers[0][0] == 401
+        responses.append((response.status_code, problem))
+    assert responses[0] == responses[1]
+    assert responses[0][0] == 401
 
 
 @pytest.mark.parametrize(
-    ("key", "algorithm", "said"),
+    ("key", "algorithm", "payload"),
     [
         ("x" * 32, "HS256", claims()),
         (DEVELOPMENT_SECRET, "HS384", claims()),
@@ -90,23 +90,23 @@ async def test_nobody_is_told_what_was_wrong(client: Client, ann: Account) -> No
         (DEVELOPMENT_SECRET, "HS256", claims(exp="soon")),
     ],
 )
-async def test_no_other_token_is_accepted(
-    client: Client, key: str, algorithm: str, said: dict[str, Any]
+async def test_an_invalid_token_is_refused(
+    client: Client, key: str, algorithm: str, payload: dict[str, Any]
 ) -> None:
-    token = jwt.encode(said, key, algorithm)
+    token = jwt.encode(payload, key, algorithm)
     headers = {"Authorization": f"Bearer {token}"}
     response = await client.get("/api/v1/users", headers=headers)
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_a_good_token_is_accepted(client: Client) -> None:
+async def test_a_valid_token_is_accepted(client: Client) -> None:
     token = jwt.encode(claims(), DEVELOPMENT_SECRET, "HS256")
     response = await client.get("/api/v1/users", headers={"Authorization": f"Bearer {token}"})
     assert response.status_code == 200
 
 
-async def test_guessing_a_password_ends_soon(client: Client, ann: Account) -> None:
+async def test_failed_attempts_are_limited_per_email(client: Client, ann: Account) -> None:
     statuses = []
     for number in range(12):
         response = await client.post(
@@ -115,15 +115,15 @@ async def test_guessing_a_password_ends_soon(client: Client, ann: Account) -> No
             headers={"X-Forwarded-For": f"10.0.0.{number}"},
         )
         statuses.append(response.status_code)
-    right = {"username": ann.email, "password": PASSWORD}
-    refused = await client.post("/api/v1/auth/token", data=right)
+    correct = {"username": ann.email, "password": PASSWORD}
+    refused = await client.post("/api/v1/auth/token", data=correct)
     assert statuses == [401] * 10 + [429] * 2
     assert refused.status_code == 429
     assert 0 < int(refused.headers["Retry-After"]) <= 300
 
 
 @pytest.mark.parametrize("settings", [{"sign_in_attempts_per_ip": 3}], indirect=True)
-async def test_guessing_an_address_ends_too(client: Client) -> None:
+async def test_failed_attempts_are_limited_per_ip(client: Client) -> None:
     statuses = []
     for number in range(4):
         form = {"username": f"user{number}@example.com", "password": PASSWORD}
@@ -133,7 +133,7 @@ async def test_guessing_an_address_ends_too(client: Client) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"password_hash_memory_kib": 16_384}], indirect=True)
-async def test_an_unknown_address_takes_as_long(client: Client, ann: Account) -> None:
+async def test_an_unknown_email_takes_as_long_as_a_known_one(client: Client, ann: Account) -> None:
     took: dict[str, list[float]] = {ann.email: [], "nobody@example.com": []}
     for _ in range(5):
         for email, seconds in took.items():
@@ -142,7 +142,7 @@ async def test_an_unknown_address_takes_as_long(client: Client, ann: Account) ->
             await client.post("/api/v1/auth/token", data=form)
             seconds.append(time.perf_counter() - started)
     known, unknown = (min(seconds) for seconds in took.values())
-    assert unknown > known / 2, "an unknown address must cost a hash too"
+    assert unknown > known / 2, "sign-in must compute a hash for an unknown e-mail too"
 
 
 # {% endcall %}

@@ -1,17 +1,17 @@
-"""The simulation: the same for everybody, everywhere."""
+"""Results of the simulation, which are reproducible, and its progress."""
 
 import pytest
 
 from app.domains.simulations.compute import simulate
 
 
-def test_it_is_the_same_for_the_same_seed_alone() -> None:
+def test_results_are_equal_for_equal_seeds_only() -> None:
     first, again, other = (simulate(20, 10, seed, lambda _: None) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
-def test_it_is_the_same_on_every_machine() -> None:
+def test_results_are_equal_on_every_machine() -> None:
     assert simulate(2, 3, 7, lambda _: None) == pytest.approx(
         {
             "mean": 1.0035814259007896,
@@ -24,19 +24,19 @@ def test_it_is_the_same_on_every_machine() -> None:
     )
 
 
-def test_it_reports_how_far_it_is() -> None:
+def test_each_path_reports_the_progress() -> None:
     reports: list[float] = []
     simulate(4, 1, 7, reports.append)
     assert reports == [0.25, 0.5, 0.75, 1.0]
 
 
-def test_a_single_path_is_enough() -> None:
+def test_a_single_path_has_no_deviation() -> None:
     result = simulate(1, 1, 7, lambda _: None)
     assert result["p5"] == result["p50"] == result["p95"] == result["mean"]
     assert result["deviation"] == 0
 
 
-def test_its_figures_are_in_order() -> None:
+def test_percentiles_are_in_order_and_the_mean_is_near_one() -> None:
     result = simulate(200, 100, 7, lambda _: None)
     assert 0 < result["p5"] < result["p50"] < result["p95"]
     assert result["mean"] == pytest.approx(1, abs=5 * result["deviation"] / 200**0.5)

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""Simulations through HTTP; nobody does them here."""
+"""Simulation routes, without a worker: submitted jobs stay queued."""
 
 # {% call unasync() %}
 from typing import Any
@@ -18,11 +18,11 @@ PATH = "/api/v1/simulations"
 FORM = {"paths": 10, "steps": 10, "seed": 7}
 
 
-async def submit(client: Client, who: Account, **headers: str) -> Any:
-    return await client.post(PATH, json=FORM, headers=who.headers | headers)
+async def submit(client: Client, account: Account, **headers: str) -> Any:
+    return await client.post(PATH, json=FORM, headers=account.headers | headers)
 
 
-async def test_it_is_queued_and_can_be_looked_at(client: Client, ann: Account) -> None:
+async def test_a_submitted_simulation_is_queued_and_readable(client: Client, ann: Account) -> None:
     submitted = await submit(client, ann)
     assert submitted.status_code == 202
     state = submitted.json()
@@ -33,7 +33,7 @@ async def test_it_is_queued_and_can_be_looked_at(client: Client, ann: Account) -
     assert (read.status_code, read.json()) == (200, submitted.json())
 
 
-async def test_everybody_sees_their_own(client: Client, ann: Account, bob: Account) -> None:
+async def test_callers_see_only_their_own_jobs(client: Client, ann: Account, bob: Account) -> None:
     submitted = await submit(client, ann)
     path = submitted.headers["Location"]
     read = await client.get(path, headers=bob.headers)
@@ -45,7 +45,7 @@ async def test_everybody_sees_their_own(client: Client, ann: Account, bob: Accou
     assert read.json()["type"] == "urn:problem-type:simulation-not-found"
 
 
-async def test_what_is_queued_is_cancelled_at_once(client: Client, ann: Account) -> None:
+async def test_queued_jobs_are_cancelled_at_once(client: Client, ann: Account) -> None:
     submitted = await submit(client, ann)
     path = submitted.headers["Location"]
     for _ in range(2):
@@ -55,7 +55,7 @@ async def test_what_is_queued_is_cancelled_at_once(client: Client, ann: Account)
     assert read.json()["status"] == "cancelled"
 
 
-async def test_what_has_ended_is_not_cancelled(client: Client, app: FastAPI, ann: Account) -> None:
+async def test_ended_jobs_cannot_be_cancelled(client: Client, app: FastAPI, ann: Account) -> None:
     result = {"mean": 1.0, "deviation": 0.0, "p5": 1.0, "p50": 1.0, "p95": 1.0}
     submitted = await submit(client, ann)
     path = submitted.headers["Location"]
@@ -85,7 +85,7 @@ async def test_what_has_ended_is_not_cancelled(client: Client, app: FastAPI, ann
         {"name": "Ann"},
     ],
 )
-async def test_a_form_that_makes_no_sense(
+async def test_invalid_input_is_refused(
     client: Client,
     ann: Account,
     change: dict[str, Any],
@@ -95,7 +95,7 @@ async def test_a_form_that_makes_no_sense(
     assert refused.json()["type"] == "urn:problem-type:invalid-input"
 
 
-async def test_a_key_stands_for_one_job(client: Client, ann: Account, bob: Account) -> None:
+async def test_a_key_creates_one_job_per_caller(client: Client, ann: Account, bob: Account) -> None:
     key = {"Idempotency-Key": "a key of Ann's"}
     first = await submit(client, ann, **key)
     again = await submit(client, ann, **key)
@@ -108,7 +108,7 @@ async def test_a_key_stands_for_one_job(client: Client, ann: Account, bob: Accou
     assert len(locations) == 3
 
 
-async def test_a_key_of_another_form_is_refused(client: Client, ann: Account) -> None:
+async def test_an_idempotency_key_with_other_input_is_refused(client: Client, ann: Account) -> None:
     headers = ann.headers | {"Idempotency-Key": "key"}
     await client.post(PATH, json=FORM, headers=headers)
     refused = await client.post(PATH, json=FORM | {"seed": 8}, headers=headers)
@@ -117,7 +117,7 @@ async def test_a_key_of_another_form_is_refused(client: Client, ann: Account) ->
 
 
 @pytest.mark.parametrize("settings", [{"idempotency_key_seconds": 0}], indirect=True)
-async def test_a_key_expires(client: Client, ann: Account) -> None:
+async def test_an_idempotency_key_expires(client: Client, ann: Account) -> None:
     first = await submit(client, ann, **{"Idempotency-Key": "key"})
     later = await submit(client, ann, **{"Idempotency-Key": "key"})
     assert later.status_code == 202
@@ -127,7 +127,7 @@ async def test_a_key_expires(client: Client, ann: Account) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"cors_origins": "https://front.example"}], indirect=True)
-async def test_a_front_end_can_send_a_key(client: Client) -> None:
+async def test_cors_allows_the_idempotency_key_header(client: Client) -> None:
     headers = {
         "Origin": "https://front.example",
         "Access-Control-Request-Method": "POST",
@@ -138,20 +138,20 @@ async def test_a_front_end_can_send_a_key(client: Client) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there"])
-async def test_a_key_that_is_none(client: Client, ann: Account, key: str) -> None:
+async def test_invalid_idempotency_keys_are_refused(client: Client, ann: Account, key: str) -> None:
     refused = await submit(client, ann, **{"Idempotency-Key": key})
     assert refused.status_code == 422
 
 
 @pytest.mark.parametrize("settings", [{"jobs_waiting_per_caller": 2}], indirect=True)
-async def test_a_caller_has_a_few_waiting(client: Client, ann: Account, bob: Account) -> None:
+async def test_queue_is_limited_for_each_caller(client: Client, ann: Account, bob: Account) -> None:
     key = {"Idempotency-Key": "key"}
     first = await submit(client, ann, **key)
     await submit(client, ann)
     refused = await submit(client, ann)
     assert refused.status_code == 429
     assert refused.headers["Retry-After"] == "10"
-    # Neither is more work.
+    # A known key queues no second job, and the limit of another caller is separate.
     known = await submit(client, ann, **key)
     of_bob = await submit(client, bob)
     assert (known.status_code, of_bob.status_code) == (200, 202)
@@ -161,7 +161,7 @@ async def test_a_caller_has_a_few_waiting(client: Client, ann: Account, bob: Acc
 
 
 @pytest.mark.parametrize("settings", [{"jobs_waiting": 2}], indirect=True)
-async def test_all_together_have_a_bounded_number_waiting(
+async def test_the_queue_is_limited_for_all_callers_together(
     client: Client, ann: Account, bob: Account
 ) -> None:
     await submit(client, ann)
@@ -172,7 +172,7 @@ async def test_all_together_have_a_bounded_number_waiting(
     assert refused.json()["type"] == "urn:problem-type:backlog-full"
 
 
-async def test_they_go_with_their_owner(client: Client, ann: Account) -> None:
+async def test_deleting_a_user_deletes_their_simulations(client: Client, ann: Account) -> None:
     submitted = await submit(client, ann)
     await client.delete("/api/v1/users/me", headers=ann.headers)
     read = await client.get(submitted.headers["Location"], headers=ann.headers)

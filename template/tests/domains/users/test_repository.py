@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The queries of users, on the database."""
+"""Queries for users, on a database."""
 
 # {% call unasync() %}
 from uuid import UUID
@@ -18,7 +18,7 @@ def user(name: str) -> User:
     return User(name=name, email=f"{name}@example.com", password_hash="-")
 
 
-async def test_what_is_added_is_found(app: FastAPI, client: Client) -> None:
+async def test_an_added_user_is_found_by_id_and_email(app: FastAPI, client: Client) -> None:
     async with app.state.components[Database].write() as session:
         ann = user("ann")
         await UserRepository(session).add(ann)
@@ -31,7 +31,7 @@ async def test_what_is_added_is_found(app: FastAPI, client: Client) -> None:
         assert (found.name, found.version, found.created_at) == ("ann", 1, ann.created_at)
 
 
-async def test_the_unique_constraint_has_a_name(app: FastAPI, client: Client) -> None:
+async def test_a_duplicate_email_raises_email_taken(app: FastAPI, client: Client) -> None:
     async def add() -> None:
         async with app.state.components[Database].write() as session:
             await UserRepository(session).add(user("ann"))
@@ -41,7 +41,7 @@ async def test_the_unique_constraint_has_a_name(app: FastAPI, client: Client) ->
         await add()
 
 
-async def test_a_page_begins_behind_a_row(app: FastAPI, client: Client) -> None:
+async def test_a_page_starts_after_the_given_id(app: FastAPI, client: Client) -> None:
     async with app.state.components[Database].write() as session:
         users = UserRepository(session)
         rows = [user(name) for name in ("ann", "bob", "cid")]
@@ -55,7 +55,7 @@ async def test_a_page_begins_behind_a_row(app: FastAPI, client: Client) -> None:
         assert [*first, *second] == rows
 
 
-async def test_an_update_raises_the_version(app: FastAPI, client: Client) -> None:
+async def test_an_update_increments_the_version(app: FastAPI, client: Client) -> None:
     async with app.state.components[Database].write() as session:
         users = UserRepository(session)
         ann = user("ann")

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The users' routes, as a client sees them."""
+"""User routes: sign-up, profiles, updates and pages."""
 
 # {% call unasync() %}
 import pytest
@@ -13,7 +13,7 @@ from tests.client import Client
 FORM = {"email": "ann@example.com", "name": "Ann", "password": PASSWORD}
 
 
-async def test_sign_up_gives_the_account_and_where_it_is(client: Client) -> None:
+async def test_sign_up_returns_the_account_and_its_location(client: Client) -> None:
     response = await client.post("/api/v1/users", json=FORM)
     account = response.json()
     assert response.status_code == 201
@@ -22,7 +22,7 @@ async def test_sign_up_gives_the_account_and_where_it_is(client: Client) -> None
     assert set(account) == {"id", "email", "name", "created_at", "updated_at"}
 
 
-async def test_an_address_in_other_case_is_the_same_address(client: Client) -> None:
+async def test_an_email_in_another_case_is_taken(client: Client) -> None:
     await client.post("/api/v1/users", json=FORM)
     response = await client.post("/api/v1/users", json=FORM | {"email": "ANN@Example.com"})
     assert response.status_code == 409
@@ -30,37 +30,37 @@ async def test_an_address_in_other_case_is_the_same_address(client: Client) -> N
 
 
 @pytest.mark.parametrize("path", ["/me", "", "/0195e2c4-0000-7000-8000-000000000000"])
-async def test_profiles_are_for_signed_in_callers(client: Client, path: str) -> None:
+async def test_profiles_require_sign_in(client: Client, path: str) -> None:
     response = await client.get(f"/api/v1/users{path}")
     assert response.status_code == 401
     assert response.json()["type"] == "urn:problem-type:unauthenticated"
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_others_see_less(client: Client, ann: Account, bob: Account) -> None:
+async def test_other_users_do_not_see_the_email(client: Client, ann: Account, bob: Account) -> None:
     response = await client.get(f"/api/v1/users/{ann.id}", headers=bob.headers)
     assert set(response.json()) == {"id", "name", "created_at"}
 
 
-async def test_nobody_has_this_id(client: Client, ann: Account) -> None:
+async def test_an_unknown_id_is_not_found(client: Client, ann: Account) -> None:
     path = "/api/v1/users/0195e2c4-0000-7000-8000-000000000000"
     response = await client.get(path, headers=ann.headers)
     assert response.status_code == 404
 
 
-async def test_a_copy_that_is_current_is_not_sent_again(client: Client, ann: Account) -> None:
+async def test_a_matching_if_none_match_is_answered_with_304(client: Client, ann: Account) -> None:
     for path in ("me", ann.id):
         first = await client.get(f"/api/v1/users/{path}", headers=ann.headers)
         headers = ann.headers | {"If-None-Match": first.headers["ETag"]}
         second = await client.get(f"/api/v1/users/{path}", headers=headers)
         assert (second.status_code, second.content) == (304, b"")
         assert second.headers["ETag"] == first.headers["ETag"]
-        # A cache may keep it for this caller, and has to ask before it uses it.
+        # A cache may store the response for this caller, and has to revalidate before each use.
         assert first.headers["Cache-Control"] == "private, no-cache"
         assert "Authorization" in first.headers["Vary"]
 
 
-async def test_a_change_is_seen_and_gets_a_new_tag(client: Client, ann: Account) -> None:
+async def test_an_update_is_visible_and_changes_the_etag(client: Client, ann: Account) -> None:
     changed = await client.patch(
         "/api/v1/users/me",
         json={"name": "Anna"},
@@ -74,7 +74,7 @@ async def test_a_change_is_seen_and_gets_a_new_tag(client: Client, ann: Account)
     assert read.headers["ETag"] == changed.headers["ETag"] != ann.etag
 
 
-async def test_a_change_to_an_old_copy_is_refused(client: Client, ann: Account) -> None:
+async def test_a_stale_if_match_is_refused(client: Client, ann: Account) -> None:
     headers = ann.headers | {"If-Match": ann.etag}
     await client.patch("/api/v1/users/me", json={"name": "Anna"}, headers=headers)
     late = await client.patch("/api/v1/users/me", json={"name": "Annette"}, headers=headers)
@@ -84,13 +84,13 @@ async def test_a_change_to_an_old_copy_is_refused(client: Client, ann: Account) 
     assert read.json()["name"] == "Anna"
 
 
-async def test_null_changes_nothing(client: Client, ann: Account) -> None:
+async def test_null_values_change_nothing(client: Client, ann: Account) -> None:
     change = {"name": None, "email": None, "password": None}
     response = await client.patch("/api/v1/users/me", json=change, headers=ann.headers)
     assert (response.json()["name"], response.json()["email"]) == ("Ann", ann.email)
 
 
-async def test_an_address_can_be_changed_to_a_free_one_only(
+async def test_an_email_cannot_be_changed_to_one_that_is_taken(
     client: Client, ann: Account, bob: Account
 ) -> None:
     taken = await client.patch("/api/v1/users/me", json={"email": bob.email}, headers=ann.headers)
@@ -107,14 +107,14 @@ async def test_a_new_password_replaces_the_old_one(client: Client, ann: Account)
     assert (old.status_code, new.status_code) == (401, 200)
 
 
-async def test_who_is_deleted_is_gone(client: Client, ann: Account, bob: Account) -> None:
+async def test_deleted_user_gets_401_others_404(client: Client, ann: Account, bob: Account) -> None:
     deleted = await client.delete("/api/v1/users/me", headers=ann.headers)
     own = await client.get("/api/v1/users/me", headers=ann.headers)
     seen = await client.get(f"/api/v1/users/{ann.id}", headers=bob.headers)
     assert (deleted.status_code, own.status_code, seen.status_code) == (204, 401, 404)
 
 
-async def test_pages_follow_each_other_to_the_end(client: Client) -> None:
+async def test_the_pages_contain_every_user_once(client: Client) -> None:
     accounts = [await sign_up(client, f"User{number}") for number in range(4)]
     ids: list[str] = []
     sizes: list[int] = []
@@ -137,7 +137,7 @@ async def test_pages_follow_each_other_to_the_end(client: Client) -> None:
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "1e3", "9" * 30])
-async def test_a_page_has_a_bounded_size(client: Client, ann: Account, limit: str) -> None:
+async def test_a_limit_out_of_range_is_refused(client: Client, ann: Account, limit: str) -> None:
     response = await client.get(f"/api/v1/users?limit={limit}", headers=ann.headers)
     assert response.status_code == 422
 
@@ -160,7 +160,7 @@ async def test_a_forged_cursor_is_refused(client: Client, ann: Account, cursor: 
     assert response.status_code == 422
 
 
-async def test_only_a_password_waits_for_its_turn_to_be_hashed(
+async def test_only_requests_with_a_password_wait_for_a_hash_slot(
     client: Client, app: FastAPI, ann: Account
 ) -> None:
     app.state.components[Passwords].bulkhead = Bulkhead(0, 0.01)

@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""The rules of users, without HTTP."""
+"""Rules for users, without HTTP."""
 
 # {% call unasync() %}
 from uuid import uuid4
@@ -20,7 +20,7 @@ from tests.client import Client
 ANN = SignUp(email="ann@example.com", name="Ann", password="correct horse")
 
 
-async def test_a_password_is_kept_as_a_hash(app: FastAPI, client: Client) -> None:
+async def test_a_password_is_stored_as_a_hash(app: FastAPI, client: Client) -> None:
     passwords = app.state.components[Passwords]
     async with app.state.components[Database].write() as session:
         ann = await UserService(UserRepository(session), passwords).sign_up(ANN)
@@ -28,7 +28,7 @@ async def test_a_password_is_kept_as_a_hash(app: FastAPI, client: Client) -> Non
         assert await passwords.verify("correct horse", ann.password_hash)
 
 
-async def test_what_a_change_leaves_out_stays(app: FastAPI, client: Client) -> None:
+async def test_an_update_keeps_omitted_fields(app: FastAPI, client: Client) -> None:
     async with app.state.components[Database].write() as session:
         users = UserService(UserRepository(session), app.state.components[Passwords])
         ann = await users.sign_up(ANN)
@@ -37,14 +37,14 @@ async def test_what_a_change_leaves_out_stays(app: FastAPI, client: Client) -> N
         assert (ann.name, ann.email, ann.password_hash) == ("Anna", "ann@example.com", before)
 
 
-async def test_a_token_without_a_user_is_worth_nothing(app: FastAPI, client: Client) -> None:
+async def test_a_caller_without_a_user_is_unauthenticated(app: FastAPI, client: Client) -> None:
     async with app.state.components[Database].write() as session:
         users = UserService(UserRepository(session), app.state.components[Passwords])
         with pytest.raises(Unauthenticated):
             await users.change(Caller(uuid4()), UserUpdate(name="Nobody"), None)
 
 
-async def test_a_stranger_is_not_found(app: FastAPI, client: Client) -> None:
+async def test_an_unknown_user_is_not_found(app: FastAPI, client: Client) -> None:
     async with app.state.components[Database].read() as session:
         users = UserReader(UserRepository(session))
         with pytest.raises(UserNotFound):

@@ -646,14 +646,18 @@ def test_doctor_passes_if_only_user_files_differ(service: Project) -> None:
 
 
 @pytest.mark.parametrize("answers", [SMALLEST, FULLEST], ids=label)
-def test_readme_lists_the_shared_files(
+def test_documentation_lists_the_shared_files(
     answers: Answers, render: Callable[[Answers], Project]
 ) -> None:
     files = render(answers).files()
-    shared = next(line for line in files["README.md"].splitlines() if line.startswith("| shared"))
+    shared = next(
+        line for line in files["docs/updating.md"].splitlines() if line.startswith("| shared")
+    )
     named = re.findall(r"`([^`#]+)`", shared)
     assert named == sorted(
-        path for path, text in files.items() if "# Add yours below." in text and path != "README.md"
+        path
+        for path, text in files.items()
+        if "# Add yours below." in text and path != "docs/updating.md"
     )
 
 

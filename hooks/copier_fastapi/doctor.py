@@ -12,7 +12,7 @@ from copier_fastapi.template import Template
 TEMPLATES = "Files of the template"
 SHARED = "Shared files; your lines belong below `# Add yours below.`"
 YOURS = "Your files, rendered as an example to change"
-_EXAMPLE = re.compile(r"(app|tests)/domains/\w+/|migrations/versions/|README\.md$")
+_EXAMPLE = re.compile(r"(app|tests)/domains/\w+/|migrations/versions/|docs/|README\.md$")
 
 
 def compare(source: str | None, *, diff: bool, strict: bool) -> int:

@@ -30,7 +30,7 @@ def server_config(settings: Settings) -> dict[str, Any]:
     """Return uvicorn's options, the same under every process manager."""
     return {
         "lifespan": "on",
-        # Without this, uvicorn reads WEB_CONCURRENCY and fails on a value that is no integer.
+        # uvicorn would otherwise read the number from a variable of the environment.
         "workers": 1,
         # RequestMiddleware logs requests, and core/logging.py configures all loggers.
         "access_log": False,

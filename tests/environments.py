@@ -35,16 +35,31 @@ def install(service: Project, python: str, folder: Path) -> None:
 
     The folder keeps the environment and the lock file for services that declare the same packages.
     """
-    key = hashlib.sha256(json.dumps([python, *declared(service)]).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(declared(service)).encode()).hexdigest()[:16]
+    key = f"python{python}-{digest}"
     environment = folder / key
     lock = folder / f"{key}.uv.lock"
     with alone(folder / f"{key}.flock"):
         if not lock.exists():
             sync = ("uv", "sync", "--quiet", "--python", python)
             service.run(*sync, UV_PROJECT_ENVIRONMENT=str(environment))
+            reuse_bytecode(environment, folder.glob(f"python{python}-*/"))
             shutil.copy(service.folder / "uv.lock", lock)
     shutil.copy(lock, service.folder / "uv.lock")
     (service.folder / ".venv").symlink_to(environment)
+
+
+def reuse_bytecode(environment: Path, others: Iterable[Path]) -> None:
+    """Link compiled modules of other environments, so that few packages are compiled twice.
+
+    Python compares each with the size and time of its source, which uv links from its cache.
+    """
+    for other in others:
+        for compiled in other.glob("lib/**/__pycache__/*.pyc"):
+            link = environment / compiled.relative_to(other)
+            if link.parent.parent.is_dir() and not link.exists():
+                link.parent.mkdir(exist_ok=True)
+                link.hardlink_to(compiled)
 
 
 def install_union(services: Iterable[Project], python: str, folder: Path) -> Path:

@@ -3,8 +3,11 @@
 import ast
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+from tests.matrix import FULLEST, Answers
+from tests.project import Project
 from tests.sources import is_plain, marks, python_sources, sources
 
 log = logging.getLogger(__name__)
@@ -28,6 +31,26 @@ def test_no_string_contains_code(template: Path) -> None:
     """Reject code that editors, linters and readers do not see as code."""
     for name, text in python_sources(template).items():
         assert not re.search(r"\{\{\s*[\"']|\blines\(", text.replace("_lines(", "")), name
+
+
+def test_a_service_stays_small(render: Callable[[Answers], Project]) -> None:
+    """Hold the lines of the default service, which its team reads and owns."""
+    files = render({}).files()
+    for folder, limit in (("app", 2_720), ("scripts", 500)):
+        python = [name for name in files if name.startswith(f"{folder}/") and name.endswith(".py")]
+        lines = sum(len(files[name].splitlines()) for name in python)
+        log.info("%d lines in %s/ of the default service", lines, folder)
+        assert lines <= limit
+
+
+def test_the_map_of_the_house_names_files(
+    template: Path, render: Callable[[Answers], Project]
+) -> None:
+    guide = (template / "CONTRIBUTING.md").read_text("utf-8")
+    house = guide[guide.index("## The house of a service") : guide.index("## Add a question")]
+    named = set(re.findall(r"`((?:app/)?[\w/]+\.py)`", house))
+    assert len(named) >= 8
+    assert named <= render(FULLEST).files().keys()
 
 
 def test_no_file_has_many_marks(template: Path) -> None:

@@ -33,18 +33,19 @@ CHECKED = [default(), *extremes()]
 pytestmark = pytest.mark.timeout(1800)
 
 # A file of tests/live depends on these answers only: a covering service ignores the file if an
-# earlier service has the same ones. Files that are not listed depend on all answers.
+# earlier service has the same ones. Files that are not listed depend on all answers. "jobs" is
+# whether there are jobs: their interface and their table are the same with both kinds of workers.
 ABOUT = {
     "tests/live/test_cache_outage.py": {"sqlalchemy", "redis_cache"},
     "tests/live/test_dev.py": {"database", "redis_cache", "cpu_jobs"},
     "tests/live/test_hostile.py": {"sqlalchemy", "database"},
-    "tests/live/test_load.py": {"sqlalchemy", "database", "server"},
-    "tests/live/test_migrations.py": {"sqlalchemy", "database", "cpu_jobs"},
+    "tests/live/test_load.py": {"sqlalchemy", "database"},
+    "tests/live/test_migrations.py": {"sqlalchemy", "database", "jobs"},
     "tests/live/test_outage.py": {"sqlalchemy", "database"},
     "tests/live/test_postgres.py": {"database"},
     "tests/live/test_redis.py": {"redis_cache", "cpu_jobs"},
     "tests/live/test_redis_outage.py": {"sqlalchemy", "redis_cache"},
-    "tests/live/test_schema.py": {"sqlalchemy", "database", "cpu_jobs"},
+    "tests/live/test_schema.py": {"sqlalchemy", "database", "jobs"},
     "tests/live/test_serving.py": {"sqlalchemy", "cpu_jobs", "server"},
     "tests/live/test_simulations.py": {"sqlalchemy", "database", "cpu_jobs"},
     "tests/live/test_worker.py": {"sqlalchemy", "database", "cpu_jobs"},
@@ -80,14 +81,20 @@ def test_a_service_passes_the_steps_of_its_ci(
                 assert re.search(r"\b\d+ passed", printed)
 
 
+def traits(answers: Answers) -> dict[str, object]:
+    """Return the answers, and whether there are jobs."""
+    return {**answers, "jobs": answers["cpu_jobs"] != "none"}
+
+
 def left_to_others(service: Project) -> list[str]:
     """Return the options to ignore files that an earlier service with the same answers runs."""
-    before = covering()[: covering().index(service.answers)]
+    own = traits(service.answers)
+    before = [traits(each) for each in covering()[: covering().index(service.answers)]]
     return [
         f"--ignore={file}"
         for file, about in ABOUT.items()
         if (service.folder / file).exists()
-        and any(all(each[name] == service.answers[name] for name in about) for each in before)
+        and any(all(each[name] == own[name] for name in about) for each in before)
     ]
 
 

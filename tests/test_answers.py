@@ -327,7 +327,7 @@ RESERVED = {
         path.name
         for root in (TEMPLATE / "template", TEMPLATE / "template/app")
         for path in root.iterdir()
-        if path.is_dir()
+        if any(path.rglob("*.py"))
     },
 }
 

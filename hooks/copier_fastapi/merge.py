@@ -5,6 +5,7 @@ Git reads the service's last commit there, without the user's settings, attribut
 
 import os
 import shutil
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,12 +48,12 @@ class Merge:
             file.parent.mkdir(exist_ok=True)
             file.write_text(f"{text}\n")
 
-    def run(self, old: Path, new: Path) -> Outcome:
-        """Merge the changes between the renders of two versions into the service."""
+    def run(self, old: Path, new: Path, *, is_newer: bool) -> Outcome:
+        """Merge the changes between two renders, of two versions or of other answers."""
         out = Outcome()
         mine = git("rev-parse", "HEAD:./")
         before, theirs = self._tree(old), self._tree(new)
-        renamed = self._renamed(before, theirs, mine)
+        renamed = self._renamed(before, theirs, mine, is_newer=is_newer)
         marked = self._containing(MARKER, theirs)
         base = self._commit(self._remark(self._rename(before, renamed), marked))
         ours = self._commit(self._remark(self._rename(mine, renamed), marked), base)
@@ -118,13 +119,20 @@ class Merge:
                 self._git("checkout", ours, "--", path)
                 out.revisions.append(path)
 
-    def _renamed(self, before: str, theirs: str, mine: str) -> dict[str, str]:
+    def _renamed(self, before: str, theirs: str, mine: str, *, is_newer: bool) -> dict[str, str]:
         """Return the new name of each file that the template renamed, if that name is free."""
-        compared = ["diff", "--find-renames", "--diff-filter=R", "--name-status", "-z"]
-        words = self._git(*compared, before, theirs).split("\0")
+        # A version may move and rewrite a file; other answers bring files that only look alike.
+        found = "--find-renames=30%" if is_newer else "--find-renames=50%"
+        compared = ["diff", found, "--diff-filter=R", "--name-status", "-z", before, theirs]
+        words = self._git(*compared).split("\0")
+        pairs = dict(zip(words[1::3], words[2::3], strict=False))
+        if is_newer:
+            changed = self._status(before, theirs)
+            dropped = by_name({path for path in changed if changed[path] == "D"} - pairs.keys())
+            added = by_name({path for path in changed if changed[path] == "A"} - {*pairs.values()})
+            pairs |= {dropped[name]: added[name] for name in dropped.keys() & added.keys()}
         names = self._names(mine)
         taken = names | folders(names)
-        pairs = dict(zip(words[1::3], words[2::3], strict=False))
         return {old: new for old, new in pairs.items() if new not in taken}
 
     def _rename(self, tree: str, renamed: dict[str, str]) -> str:
@@ -183,6 +191,12 @@ class Merge:
         command = ["git", *identity, *arguments]
         done = run(*command, cwd=cwd or self.folder, check=check, **own)
         return done.stdout.rstrip("\n")
+
+
+def by_name(paths: set[str]) -> dict[str, str]:
+    """Return the paths by their file names, without names that several have."""
+    names = Counter(Path(path).name for path in paths)
+    return {Path(path).name: path for path in paths if names[Path(path).name] == 1}
 
 
 def folders(paths: set[str]) -> set[str]:

@@ -133,7 +133,9 @@ def update(source: str | None, to: str | None, answers: list[str], *, checks: bo
         refuse_ignored(answers, new[ANSWERS].read_text("utf-8"))
         step("Merging your changes")
         merge = Merge(Path(folder) / "merge")
-        summary = Summary(merge.run(Path(folder) / "old", Path(folder) / "new"))
+        is_newer = version != template.version
+        outcome = merge.run(Path(folder) / "old", Path(folder) / "new", is_newer=is_newer)
+        summary = Summary(outcome)
         refuse_if_in_the_way(summary.outcome)
         begin(version, summary.outcome)
         step("Writing the merged files")

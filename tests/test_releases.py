@@ -177,6 +177,30 @@ def test_the_updater_of_a_release_conflicts_beside_the_former_marker_only(
     assert merged == expected
 
 
+@pytest.mark.parametrize("tag", recorded())
+def test_edits_in_renamed_functions_follow_them(repository: Path, tmp_path: Path, tag: str) -> None:
+    service = made(repository, tmp_path / "service", tag, FULLEST)
+    git(service.folder, "init", "--quiet")
+    edits = {
+        "limiter.py": ("    def take_back(", "security/rate_limit.py"),
+        "repository.py": ("    async def lock(", "database/repository.py"),
+        "bulkhead.py": ("    async def place(", "bulkhead.py"),
+    }
+    for path, (function, _) in edits.items():
+        file = service.folder / "app/core" / path
+        before, after = file.read_text().split(function)
+        signature, docstring, body = after.split("\n", 2)
+        mine = f"        # My line in {path}."
+        file.write_text(f"{before}{function}{signature}\n{docstring}\n{mine}\n{body}")
+    commit(service.folder, "Edit functions")
+    with pytest.raises(CommandError, match="Conflicts"):
+        execute([*TOOL, "--no-checks"], service.folder, **USER)
+    for path, (_, present) in edits.items():
+        merged = (service.folder / "app/core" / present).read_text()
+        assert f"# My line in {path}.\n" in merged
+        assert "<<<<<<< " in merged
+
+
 @pytest.mark.parametrize("answers", [SMALLEST, FULLEST], ids=label)
 @pytest.mark.parametrize("tag", [*recorded(), PRESENT])
 def test_no_edit_is_lost_when_all_answers_change(

@@ -65,7 +65,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(
         CorsMiddleware,
         allow_origins=settings.cors_origins,
-        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=[
             "Authorization",
             # {% if cpu_jobs != "none" %}
@@ -74,7 +74,14 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             "If-Match",
             "If-None-Match",
             "X-Request-ID",
+            # Add yours below.
         ],
-        expose_headers=["ETag", "Location", "Retry-After", "X-Request-ID"],
+        expose_headers=[
+            "ETag",
+            "Location",
+            "Retry-After",
+            "X-Request-ID",
+            # Add yours below.
+        ],
     )
     app.add_middleware(RequestMiddleware, secure=settings.environment == "production")

@@ -32,6 +32,8 @@ def make_settings(url: str, **values: Any) -> Settings:
         # The output of a failing test shows warnings and errors, not each request.
         "log_level": "warning",
         "password_hash_memory_kib": 32,
+        # All tests sign up from one IP address.
+        "sign_ups_per_ip": 1_000,
         **{name.lower(): seconds for name, seconds in PATIENCE.items()},
         # {% if redis_cache or cpu_jobs == "celery" %}
         **servers.urls(),

@@ -2,17 +2,29 @@
 """Errors, headers and limits that apply to every route."""
 
 # {% call unasync() %}
+from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, HTTPException
+import structlog
+from fastapi import FastAPI, HTTPException, WebSocket
+from fastapi.testclient import TestClient
 
+from app.core import errors
+from app.core.dependencies import CursorsDep
+from app.core.http import middleware
 from tests.accounts import PASSWORD, Account
 from tests.client import Client
 
 ORIGIN = "https://front.example"
 PRODUCTION = {"environment": "production", "secret_key": "a secret of production " * 2}
 JSON = {"content-type": "application/json"}
+
+
+class OwnError(errors.ServiceError):
+    """Error that derives directly from the base class."""
+
+    message = "The tea is cold."
 
 
 def assert_problem(response: Any, status: int) -> None:
@@ -35,6 +47,30 @@ def failing_routes(app: FastAPI) -> None:
     async def refused() -> None:
         raise HTTPException(418, headers={"X-Tea": "green"})
 
+    @app.get("/structured")
+    async def structured() -> None:
+        raise HTTPException(409, {"left": [1, 2]})
+
+    @app.get("/forbidden")
+    async def forbidden() -> None:
+        raise errors.Forbidden
+
+    @app.get("/own")
+    async def own() -> None:
+        raise OwnError
+
+    admin = FastAPI()
+    admin.get("/pages")(lambda: "admin")
+    app.mount("/admin", admin)
+
+
+@pytest.fixture
+def request_log(monkeypatch: pytest.MonkeyPatch) -> list[MutableMapping[str, Any]]:
+    """Return the log of requests, whatever its level."""
+    capture = structlog.testing.LogCapture()
+    monkeypatch.setattr(middleware, "log", structlog.wrap_logger(None, [capture]))
+    return capture.entries
+
 
 async def test_every_error_has_problem_details(client: Client, ann: Account) -> None:
     assert_problem(await client.get("/nowhere"), 404)
@@ -50,7 +86,43 @@ async def test_error_responses_keep_their_headers(client: Client) -> None:
     assert_problem(refused, 418)
     assert_problem(wrong_method, 405)
     assert refused.headers["X-Tea"] == "green"
-    assert wrong_method.headers["Allow"] == "GET"
+    assert "GET" in wrong_method.headers["Allow"]
+
+
+async def test_own_and_structured_errors_are_problems(client: Client) -> None:
+    forbidden, own, structured = [
+        await client.get(path) for path in ("/forbidden", "/own", "/structured")
+    ]
+    assert_problem(forbidden, 403)
+    assert_problem(own, 400)
+    assert own.json()["detail"] == "The tea is cold."
+    assert own.json()["type"] == "urn:problem-type:own-error"
+    assert_problem(structured, 409)
+    assert structured.json()["detail"] == '{"left": [1, 2]}'
+
+
+async def test_a_mounted_application_answers(client: Client) -> None:
+    response = await client.get("/admin/pages")
+    assert (response.status_code, response.json()) == (200, "admin")
+    assert response.headers["X-Request-ID"]
+
+
+async def test_successful_probes_are_logged_at_debug(
+    client: Client, request_log: list[MutableMapping[str, Any]]
+) -> None:
+    for path in ("/livez", "/readyz", "/nowhere"):
+        await client.get(path)
+    assert [entry["log_level"] for entry in request_log] == ["debug", "debug", "info"]
+
+
+async def test_ignored_forwarding_headers_are_logged_once(
+    client: Client, request_log: list[MutableMapping[str, Any]]
+) -> None:
+    for _ in range(2):
+        await client.get("/livez", headers={"X-Forwarded-For": "198.51.100.7"})
+    warnings = [entry for entry in request_log if entry["log_level"] == "warning"]
+    assert [entry["event"] for entry in warnings] == ["forwarding_header_ignored"]
+    assert "FORWARDED_ALLOW_IPS" in warnings[0]["hint"]
 
 
 async def test_an_internal_error_reveals_no_traceback(client: Client) -> None:
@@ -66,6 +138,15 @@ async def test_validation_errors_do_not_repeat_the_input(client: Client) -> None
     assert PASSWORD not in response.text
     where = {error["location"] for error in response.json()["errors"]}
     assert where == {"body.email", "body.admin"}
+
+
+async def test_validation_errors_are_bounded(client: Client) -> None:
+    form = {f"{'x' * 5_000}{number}": 1 for number in range(100)}
+    response = await client.post("/api/v1/users", json=form)
+    assert_problem(response, 422)
+    assert len(response.json()["errors"]) == 20
+    assert response.json()["detail"].endswith("the first 20 of 103.")
+    assert len(response.content) < 10_000
 
 
 @pytest.mark.parametrize("settings", [{"cors_origins": ORIGIN}], indirect=True)
@@ -124,3 +205,14 @@ async def test_production_hides_documentation_and_sends_hsts(client: Client, app
 
 
 # {% endcall %}
+
+
+def test_websocket_routes_can_use_components(app: FastAPI) -> None:
+    @app.websocket("/socket")
+    async def socket(socket: WebSocket, cursors: CursorsDep) -> None:
+        await socket.accept()
+        await socket.send_text(type(cursors).__name__)
+        await socket.close()
+
+    with TestClient(app).websocket_connect("/socket") as client:
+        assert client.receive_text() == "Cursors"

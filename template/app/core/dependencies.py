@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, TypeVar, cast
 from uuid import UUID
 
-from fastapi import Depends, Header, Query, Request
+from fastapi import Depends, Header, Query
+from fastapi.requests import HTTPConnection
 from fastapi.security import OAuth2PasswordBearer
 
 # {% if redis_cache %}
@@ -31,11 +32,11 @@ from app.core.security.tokens import Caller, Tokens
 Component = TypeVar("Component")
 
 
-def component(kind: type[Component]) -> Callable[[Request], Awaitable[Component]]:
+def component(kind: type[Component]) -> Callable[[HTTPConnection], Awaitable[Component]]:
     """Return a dependency that provides the application's instance of `kind`."""
 
-    async def get(request: Request) -> Component:
-        return cast(Component, request.app.state.components[kind])
+    async def get(connection: HTTPConnection) -> Component:
+        return cast(Component, connection.app.state.components[kind])
 
     return get
 
@@ -71,8 +72,15 @@ async def wait_to_hash(passwords: PasswordsDep) -> AsyncIterator[None]:
         yield
 
 
+async def wait_to_hash_new(passwords: PasswordsDep) -> AsyncIterator[None]:
+    """Hold a slot for hashing a new password; raises Overloaded."""
+    async with passwords.new_bulkhead.slot():
+        yield
+
+
 # For routes that hash a password: no database connection is held during the wait for a slot.
 HashSlot = Depends(wait_to_hash, scope="function")
+NewHashSlot = Depends(wait_to_hash_new, scope="function")
 
 
 async def get_database(
@@ -126,9 +134,9 @@ CallerDep = Annotated[Caller, Depends(get_caller)]
 RequireUser = Depends(get_caller)
 
 
-async def get_client_ip(request: Request) -> str:
+async def get_client_ip(connection: HTTPConnection) -> str:
     """Return the IP address of the client."""
-    return request.client.host if request.client else "unknown"
+    return connection.client.host if connection.client else "unknown"
 
 
 ClientIpDep = Annotated[str, Depends(get_client_ip)]

@@ -25,6 +25,12 @@ class Unauthenticated(ServiceError):
     message = "Sign in: the token is missing, expired or not valid."
 
 
+class Forbidden(ServiceError):
+    """Raised when the caller may see the resource, but not do this with it."""
+
+    message = "You may not do this."
+
+
 class NotFound(ServiceError):
     """Raised when the resource does not exist, or the caller may not see it."""
 

@@ -20,10 +20,13 @@ class SecuritySettings(CommonSettings):
     password_hash_memory_kib: int = Field(default=65_536, ge=32)
     password_hash_concurrency: int = Field(default=4, ge=1)
     password_hash_wait_seconds: float = Field(default=5, gt=0)
-    sign_in_attempts_per_email: int = Field(default=10, ge=1)
+    # Failed attempts to sign in, in each window.
+    sign_in_attempts_per_email_and_ip: int = Field(default=10, ge=1)
+    sign_in_attempts_per_email: int = Field(default=100, ge=1)
     # Many people may share one IP address.
     sign_in_attempts_per_ip: int = Field(default=100, ge=1)
-    sign_in_window_seconds: int = Field(default=300, ge=1)
+    sign_ups_per_ip: int = Field(default=20, ge=1)
+    attempt_window_seconds: int = Field(default=300, ge=1)
 
     @field_validator("secret_key")
     @classmethod

@@ -68,8 +68,10 @@ def production(database_url: str, **settings: str) -> dict[str, str]:
         "SECRET_KEY": "a secret of production " * 2,
         # No load balancer needs time to notice the shutdown.
         "SHUTDOWN_DELAY_SECONDS": "0",
+        "SIGN_IN_ATTEMPTS_PER_EMAIL_AND_IP": "100000",
         "SIGN_IN_ATTEMPTS_PER_EMAIL": "100000",
         "SIGN_IN_ATTEMPTS_PER_IP": "100000",
+        "SIGN_UPS_PER_IP": "100000",
         # {% if server == "gunicorn" %}
         "WEB_CONCURRENCY": "1",
         # {% endif %}

@@ -1,7 +1,7 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""Rate limit for sign-in attempts, shared by all processes through Redis."""
+"""Rate limit for attempts to sign in and to sign up, shared by all processes through Redis."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from hashlib import blake2b
 from math import ceil
@@ -11,8 +11,8 @@ from anyio import to_thread
 
 # {% endif %}
 from app.core.cache.redis import FAILURES, RedisServer
-from app.core.errors import TooManyAttempts
-from app.core.security.rate_limit import AttemptLimiter
+from app.core.errors import TooManyAttempts, Unavailable
+from app.core.security.rate_limit import AttemptLimit, AttemptLimiter
 
 # The script returns the milliseconds to wait at the limit, or counts the attempt.
 _COUNT = """
@@ -28,57 +28,75 @@ if (tonumber(redis.call('GET', KEYS[1])) or 0) > 0 then redis.call('DECR', KEYS[
 
 
 class SharedAttemptLimiter:
-    """Rate limit for sign-in attempts in all processes; in this one while Redis is unavailable."""
+    """Rate limit for attempts in all processes; in this one while Redis is unavailable."""
 
     def __init__(self, server: RedisServer, local: AttemptLimiter) -> None:
+        self.settings = server.settings
         self._server = server
         self._local = local
         self._count_one = server.client.register_script(_COUNT)
-        self._forgive_one = server.client.register_script(_DECREMENT)
+        self._decrement = server.client.register_script(_DECREMENT)
 
     @asynccontextmanager
-    async def attempt(self, ip: str, email: str) -> AsyncIterator[None]:
-        """Count an attempt, and forgive one that succeeds; raises TooManyAttempts."""
+    async def attempt(self, *limits: AttemptLimit) -> AsyncIterator[None]:
+        """Count an attempt, unless an outage prevents its check; raises TooManyAttempts."""
 # {% if sqlalchemy == "sync" %}
-        await to_thread.run_sync(self.count, ip, email)
-        yield
-        await to_thread.run_sync(self.forgive, ip, email)
+        await to_thread.run_sync(self.count, *limits)
+        try:
+            yield
+        except Unavailable:
+            await to_thread.run_sync(self.release, *limits)
+            raise
+        await to_thread.run_sync(self.succeed, *limits)
 # {% else %}
-        await self.count(ip, email)
-        yield
-        await self.forgive(ip, email)
+        await self.count(*limits)
+        try:
+            yield
+        except Unavailable:
+            await self.release(*limits)
+            raise
+        await self.succeed(*limits)
 # {% endif %}
 
 # {% call unasync() %}
-    async def count(self, ip: str, email: str) -> None:
+    async def count(self, *limits: AttemptLimit) -> None:
         """Count an attempt; raises TooManyAttempts."""
-        settings = self._server.settings
-        window_milliseconds = settings.sign_in_window_seconds * 1_000
+        window_milliseconds = self.settings.attempt_window_seconds * 1_000
         try:
-            for key, maximum in (
-                (self._key("ip", ip), settings.sign_in_attempts_per_ip),
-                (self._key("email", email), settings.sign_in_attempts_per_email),
-            ):
+            for limit in limits:
+                arguments = [limit.maximum, window_milliseconds]
                 async with self._server.connected():
-                    wait = await self._count_one(keys=[key], args=[maximum, window_milliseconds])
+                    wait = await self._count_one(keys=[self._key(limit)], args=arguments)
                 if wait:
                     raise TooManyAttempts(retry_after_seconds=ceil(wait / 1_000))
         except FAILURES:
-            self._local.count(ip, email)
+            self._local.count(*limits)
 
-    async def forgive(self, ip: str, email: str) -> None:
-        """Subtract a success from the count of the IP address, and reset that of the e-mail."""
-        self._local.forgive(ip, email)
+    async def release(self, *limits: AttemptLimit) -> None:
+        """Subtract an attempt."""
+        self._local.release(*limits)
         with suppress(*FAILURES):
-            await self._forgive(ip, email)
+            await self._release(limits)
 
-    async def _forgive(self, ip: str, email: str) -> None:
+    async def succeed(self, *limits: AttemptLimit) -> None:
+        """Apply the effect of a success to each limit."""
+        self._local.succeed(*limits)
+        with suppress(*FAILURES):
+            await self._reset([limit for limit in limits if limit.success == "reset"])
+            await self._release([limit for limit in limits if limit.success == "release"])
+
+    async def _release(self, limits: Sequence[AttemptLimit]) -> None:
+        async with self._server.connected():
+            for limit in limits:
+                await self._decrement(keys=[self._key(limit)])
+
+    async def _reset(self, limits: Sequence[AttemptLimit]) -> None:
         async with self._server.connected() as redis:
-            await redis.unlink(self._key("email", email))
-            await self._forgive_one(keys=[self._key("ip", ip)])
+            for limit in limits:
+                await redis.unlink(self._key(limit))
 # {% endcall %}
 
-    def _key(self, kind: str, name: str) -> str:
+    def _key(self, limit: AttemptLimit) -> str:
         # A digest keeps e-mails and IP addresses out of the names of Redis keys.
-        digest = blake2b(name.encode(), digest_size=16).hexdigest()
-        return f"{self._server.settings.cache_prefix}:attempts:{kind}:{digest}"
+        digest = blake2b(limit.key.encode(), digest_size=16).hexdigest()
+        return f"{self.settings.cache_prefix}:attempts:{digest}"

@@ -20,12 +20,14 @@ class Health(Schema):
     resources: dict[str, str]
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez")
 async def livez() -> dict[str, str]:
     """Return 200, without checking resources: a restart would not make them available."""
     return {"status": "alive"}
 
 
+@router.head("/readyz", include_in_schema=False, response_model=None)
 @router.get("/readyz", response_model=Health, responses={503: {"description": "Not ready"}})
 async def readyz(request: Request) -> Health | Response:
     """Return 200 if ready, else 503 with the resources that are down; the log has the causes."""

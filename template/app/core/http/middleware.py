@@ -4,6 +4,7 @@ import re
 import sys
 from asyncio import CancelledError
 from http import HTTPStatus
+from logging import DEBUG, INFO
 from time import perf_counter
 from uuid import uuid4
 
@@ -19,6 +20,8 @@ from app.core.resources import StartError
 
 log = structlog.get_logger()
 
+# Platforms ask every few seconds: successful health checks would fill the log.
+_PROBES = {"/livez", "/readyz"}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -33,6 +36,7 @@ class RequestMiddleware:
 
     def __init__(self, app: ASGIApp, *, secure: bool) -> None:
         self.app = app
+        self.warned = False
         self.headers = dict(_HEADERS)
         if secure:
             self.headers["Strict-Transport-Security"] = "max-age=31536000"
@@ -43,6 +47,13 @@ class RequestMiddleware:
             await self.app(scope, receive, _without_traceback(send))
             return
         request_log = _RequestLog(scope, send, self.headers)
+        if not self.warned and _is_forwarded_by_a_stranger(scope):
+            self.warned = True
+            log.warning(
+                "forwarding_header_ignored",
+                peer=scope["client"][0],
+                hint="if this is your proxy, name it in FORWARDED_ALLOW_IPS",
+            )
         with structlog.contextvars.bound_contextvars(request_id=request_log.request_id):
             try:
                 await self.app(scope, receive, request_log.send)
@@ -62,6 +73,8 @@ class _RequestLog:
 
     def __init__(self, scope: Scope, send: Send, headers: dict[str, str]) -> None:
         self.scope = scope
+        # A mounted application replaces scope["app"] by itself.
+        self._state = scope["app"].state
         self.started = perf_counter()
         self.status = 0
         self._send = send
@@ -75,7 +88,7 @@ class _RequestLog:
             self.status = int(message["status"])
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self.request_id
-            if self.scope["app"].state.draining:
+            if self._state.draining:
                 headers["Connection"] = "close"
             for name, value in self._headers.items():
                 headers.setdefault(name, value)
@@ -84,7 +97,9 @@ class _RequestLog:
     def log(self) -> None:
         route = self.scope.get("route")
         client = self.scope.get("client")
-        log.info(
+        is_probe = self.scope["path"] in _PROBES and self.status < HTTPStatus.BAD_REQUEST
+        log.log(
+            DEBUG if is_probe else INFO,
             "request",
             method=self.scope["method"],
             # Unlike the path, the route has few values: logs can be grouped by this field.
@@ -94,6 +109,12 @@ class _RequestLog:
             duration_ms=round((perf_counter() - self.started) * 1_000, 2),
             client=client[0] if client else None,
         )
+
+
+def _is_forwarded_by_a_stranger(scope: Scope) -> bool:
+    # uvicorn replaces the client of a trusted proxy, and sets the port to 0.
+    client = scope.get("client")
+    return bool(client and client[1] and "x-forwarded-for" in Headers(scope=scope))
 
 
 def _without_traceback(send: Send) -> Send:

@@ -16,15 +16,22 @@ from structlog.contextvars import get_contextvars
 
 from app.core import errors
 
+# A class without an entry has the status of its nearest base class.
 STATUS: Mapping[type[errors.ServiceError], HTTPStatus] = {
+    errors.ServiceError: HTTPStatus.BAD_REQUEST,
     errors.InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
     errors.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+
+# A request can have an error for each unknown key, and a key as long as its body.
+_MAX_PARTS = 20
+_MAX_LOCATION = 200
 
 
 class InvalidPart(BaseModel):
@@ -90,20 +97,26 @@ async def _service_error(_request: Request, error: errors.ServiceError) -> Respo
 
 
 async def _http_error(_request: Request, error: HTTPException) -> Response:
-    return problem(error.status_code, detail=error.detail, headers=error.headers)
+    # FastAPI allows any JSON as a detail, and a problem document only text.
+    detail: object = error.detail
+    text = detail if isinstance(detail, str) else json.dumps(detail, default=str)
+    return problem(error.status_code, detail=text, headers=error.headers)
 
 
 async def _validation_error(_request: Request, error: RequestValidationError) -> Response:
-    # Invalid values are left out: one may be a password.
+    # A body that a dependency reads too is validated twice. Invalid values are left out: one may
+    # be a password.
+    parts = list(dict.fromkeys((".".join(map(str, p["loc"])), p["msg"]) for p in error.errors()))
     invalid = [
-        InvalidPart(location=".".join(map(str, part["loc"])), message=part["msg"])
-        for part in error.errors()
+        InvalidPart(location=location[:_MAX_LOCATION], message=message)
+        for location, message in parts[:_MAX_PARTS]
     ]
     malformed = any(part["type"] == "json_invalid" for part in error.errors())
     status = HTTPStatus.BAD_REQUEST if malformed else HTTPStatus.UNPROCESSABLE_ENTITY
-    return problem(
-        status, kind="invalid-input", detail="Invalid request: see `errors`.", invalid=invalid
-    )
+    detail = "Invalid request: see `errors`."
+    if len(parts) > _MAX_PARTS:
+        detail = f"Invalid request: see `errors`, the first {_MAX_PARTS} of {len(parts)}."
+    return problem(status, kind="invalid-input", detail=detail, invalid=invalid)
 
 
 _CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

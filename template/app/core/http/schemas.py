@@ -1,7 +1,7 @@
 """Base classes of requests and responses, and rules for text."""
 
 import re
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, validate_email
 
@@ -28,6 +28,11 @@ class Page(Schema, Generic[Item]):
 
     items: list[Item]
     next_cursor: str | None
+
+
+def omitted() -> Any:
+    """Return None as the value of an omitted field that may not be null in a request."""
+    return None
 
 
 def normalize_email(address: str) -> str:

@@ -20,9 +20,10 @@ class Passwords:
         self._hasher = PasswordHash([argon2])
         # Verified for an unknown user, so that the response takes as long as for a known one.
         self._dummy_hash = self._hasher.hash(secrets.token_hex())
-        self.bulkhead = Bulkhead(
-            settings.password_hash_concurrency, settings.password_hash_wait_seconds
-        )
+        size, seconds = settings.password_hash_concurrency, settings.password_hash_wait_seconds
+        self.bulkhead = Bulkhead(size, seconds)
+        # New passwords have slots of their own: a wave of sign-ups must not delay sign-ins.
+        self.new_bulkhead = Bulkhead(max(1, size // 4), seconds)
 
     async def hash(self, password: str) -> str:
         """Return the hash to store."""

@@ -1,61 +1,85 @@
-"""Rate limit for sign-in attempts, counted in this process."""
+"""Rate limit for attempts to sign in and to sign up, counted in this process."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import ceil
 from threading import Lock
 from time import monotonic
+from typing import Literal, NamedTuple
 
-from app.core.errors import TooManyAttempts
+from app.core.errors import TooManyAttempts, Unavailable
 from app.settings import Settings
 
-# Bound on memory, far above normal use: beyond this number the oldest keys are dropped.
+# Enough for the honest callers of one window; beyond that, the oldest keys are dropped.
 _MAX_KEYS = 100_000
 
 
+class AttemptLimit(NamedTuple):
+    """Maximum number of attempts with a key in one window."""
+
+    key: str
+    maximum: int
+    # Effect of a success: it counts too, does not count, or also resets the failed attempts.
+    success: Literal["count", "release", "reset"]
+
+
 class AttemptLimiter:
-    """Rate limit per IP address and per e-mail address, in windows of fixed length."""
+    """Rate limit for attempts, counted by key in windows of time."""
 
     def __init__(self, settings: Settings) -> None:
-        self._window_seconds = settings.sign_in_window_seconds
-        self._max_per_ip = settings.sign_in_attempts_per_ip
-        self._max_per_email = settings.sign_in_attempts_per_email
+        self.settings = settings
         self._attempts: dict[str, tuple[float, int]] = {}
         self._lock = Lock()
 
     @asynccontextmanager
-    async def attempt(self, ip: str, email: str) -> AsyncIterator[None]:
-        """Count an attempt, and forgive it on success; raises TooManyAttempts."""
-        self.count(ip, email)
-        yield
-        self.forgive(ip, email)
+    async def attempt(self, *limits: AttemptLimit) -> AsyncIterator[None]:
+        """Count an attempt, unless an outage prevents its check; raises TooManyAttempts."""
+        self.count(*limits)
+        try:
+            yield
+        except Unavailable:
+            self.release(*limits)
+            raise
+        self.succeed(*limits)
 
-    def count(self, ip: str, email: str) -> None:
+    def count(self, *limits: AttemptLimit) -> None:
         """Count an attempt; raises TooManyAttempts."""
         with self._lock:
-            self._count(f"ip {ip}", self._max_per_ip)
-            self._count(f"email {email}", self._max_per_email)
+            for limit in limits:
+                self._count(limit)
 
-    def forgive(self, ip: str, email: str) -> None:
-        """Remove a successful attempt, and all earlier attempts for its e-mail address."""
+    def release(self, *limits: AttemptLimit) -> None:
+        """Subtract an attempt."""
         with self._lock:
-            self._attempts.pop(f"email {email}", None)
-            expires_at, count = self._attempts.get(f"ip {ip}", (0.0, 0))
-            if count:
-                self._attempts[f"ip {ip}"] = (expires_at, count - 1)
+            for limit in limits:
+                self._release(limit)
 
-    def _count(self, key: str, maximum: int) -> None:
+    def succeed(self, *limits: AttemptLimit) -> None:
+        """Apply the effect of a success to each limit."""
+        with self._lock:
+            for limit in limits:
+                if limit.success == "reset":
+                    self._attempts.pop(limit.key, None)
+                elif limit.success == "release":
+                    self._release(limit)
+
+    def _count(self, limit: AttemptLimit) -> None:
         now = monotonic()
-        expires_at, count = self._attempts.get(key, (0.0, 0))
+        expires_at, count = self._attempts.get(limit.key, (0.0, 0))
         if expires_at <= now:
-            self._forget_oldest()
-            self._attempts.pop(key, None)
-            expires_at, count = now + self._window_seconds, 0
-        if count >= maximum:
+            self._drop_oldest()
+            self._attempts.pop(limit.key, None)
+            expires_at, count = now + self.settings.attempt_window_seconds, 0
+        if count >= limit.maximum:
             raise TooManyAttempts(retry_after_seconds=ceil(expires_at - now))
-        self._attempts[key] = (expires_at, count + 1)
+        self._attempts[limit.key] = (expires_at, count + 1)
 
-    def _forget_oldest(self) -> None:
+    def _release(self, limit: AttemptLimit) -> None:
+        expires_at, count = self._attempts.get(limit.key, (0.0, 0))
+        if count:
+            self._attempts[limit.key] = (expires_at, count - 1)
+
+    def _drop_oldest(self) -> None:
         # All windows have the same length, so the first key is the first to expire.
         if len(self._attempts) >= _MAX_KEYS:
             del self._attempts[next(iter(self._attempts))]

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form
 
 from app.core.dependencies import ClientIpDep, HashSlot, LimiterDep, PasswordsDep, TokensDep
+from app.core.security.rate_limit import AttemptLimit
 from app.domains.auth.schemas import SignIn, Token
 from app.domains.auth.service import AuthService
 from app.domains.users.router import UserReaderDep
@@ -16,11 +17,17 @@ router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 SignInForm = Annotated[SignIn, Form()]
 
 
-async def count_attempt(
+async def limit_sign_in(
     form: SignInForm, ip: ClientIpDep, limiter: LimiterDep
 ) -> AsyncIterator[None]:
-    """Count a sign-in attempt before hashing its password; raises TooManyAttempts."""
-    async with limiter.attempt(ip, form.username):
+    """Refuse too many attempts before any of them costs a hash; raises TooManyAttempts."""
+    email, settings = form.username, limiter.settings
+    # The tight limit is by both, so that nobody else can lock the owner of an e-mail out.
+    async with limiter.attempt(
+        AttemptLimit(f"sign-in {ip}", settings.sign_in_attempts_per_ip, "release"),
+        AttemptLimit(f"sign-in {email}", settings.sign_in_attempts_per_email, "reset"),
+        AttemptLimit(f"sign-in {ip} {email}", settings.sign_in_attempts_per_email_and_ip, "reset"),
+    ):
         yield
 
 
@@ -31,12 +38,12 @@ async def get_service(
     return AuthService(users, passwords, tokens)
 
 
-LimitAttempts = Depends(count_attempt, scope="function")
+SignInLimit = Depends(limit_sign_in, scope="function")
 AuthServiceDep = Annotated[AuthService, Depends(get_service)]
 
 
 # {% call unasync() %}
-@router.post("/token", dependencies=[LimitAttempts, HashSlot])
+@router.post("/token", dependencies=[SignInLimit, HashSlot])
 async def sign_in(form: SignInForm, ip: ClientIpDep, service: AuthServiceDep) -> Token:
     """Exchange an e-mail and a password for an access token."""
     return await service.sign_in(form, ip)

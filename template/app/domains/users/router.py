@@ -13,12 +13,14 @@ from app.core.dependencies import (
     CacheDep,
     # {% endif %}
     CallerDep,
+    ClientIpDep,
     CursorDep,
     CursorsDep,
-    HashSlot,
     IfMatch,
     IfNoneMatch,
     Limit,
+    LimiterDep,
+    NewHashSlot,
     PasswordsDep,
     ReadSessionDep,
     RequireUser,
@@ -29,6 +31,7 @@ from app.core.dependencies import (
 )
 from app.core.http.etags import etag, matches, tag_headers
 from app.core.http.schemas import Page
+from app.core.security.rate_limit import AttemptLimit
 # {% if redis_cache %}
 from app.domains.users.cached import CachedUserReader
 # {% endif %}
@@ -57,13 +60,24 @@ async def get_service(passwords: PasswordsDep, session: WriteSessionDep) -> User
     return UserService(UserRepository(session), passwords)
 
 
+async def limit_sign_up(
+    form: SignUp,  # noqa: ARG001 - an invalid form is refused before it counts
+    ip: ClientIpDep,
+    limiter: LimiterDep,
+) -> AsyncIterator[None]:
+    """Refuse too many sign-ups from one IP address; raises TooManyAttempts."""
+    limit = AttemptLimit(f"sign-up {ip}", limiter.settings.sign_ups_per_ip, "count")
+    async with limiter.attempt(limit):
+        yield
+
+
 async def wait_to_hash_if_changed(
     change: UserUpdate, passwords: PasswordsDep
 ) -> AsyncIterator[None]:
     """Hold a slot for hashing if the password changes; raises Overloaded."""
     async with AsyncExitStack() as stack:
-        if change.password is not None:
-            await stack.enter_async_context(passwords.bulkhead.slot())
+        if "password" in change.model_fields_set:
+            await stack.enter_async_context(passwords.new_bulkhead.slot())
         yield
 
 
@@ -76,7 +90,10 @@ UserServiceDep = Annotated[UserService, Depends(get_service)]
 
 # {% call unasync() %}
 @router.post(
-    "", status_code=status.HTTP_201_CREATED, response_model=Account, dependencies=[HashSlot]
+    "",
+    status_code=status.HTTP_201_CREATED,
+    response_model=Account,
+    dependencies=[Depends(limit_sign_up, scope="function"), NewHashSlot],
 )
 async def create(form: SignUp, service: UserServiceDep, response: Response) -> User:
     """Create an account."""

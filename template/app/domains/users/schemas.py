@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, EmailStr, Field, StringConstraints
 
-from app.core.http.schemas import Input, Printable, Schema, normalize_email
+from app.core.http.schemas import Input, Printable, Schema, normalize_email, omitted
 
 Email = Annotated[EmailStr, Field(max_length=254), AfterValidator(normalize_email)]
 Name = Annotated[
@@ -25,11 +25,11 @@ class SignUp(Input):
 
 
 class UserUpdate(Input):
-    """Changes to an account; fields that are omitted or null stay unchanged."""
+    """Changes to an account; omitted fields stay unchanged."""
 
-    email: Email | None = None
-    name: Name | None = None
-    password: Password | None = None
+    email: Email = Field(default_factory=omitted)
+    name: Name = Field(default_factory=omitted)
+    password: Password = Field(default_factory=omitted)
 
 
 class Profile(Schema):

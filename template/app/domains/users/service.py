@@ -67,8 +67,8 @@ class UserService(UserReader):
 
     async def change(self, caller: Caller, change: UserUpdate, if_match: str | None) -> User:
         """Change the caller's account; raises EmailTaken, PreconditionFailed, Unauthenticated."""
-        values = change.model_dump(exclude_none=True, exclude={"password"})
-        if change.password is not None:
+        values = change.model_dump(exclude_unset=True, exclude={"password"})
+        if "password" in change.model_fields_set:
             values["password_hash"] = await self._passwords.hash(change.password)
         user = await self._lock_version(caller, if_match)
         for name, value in values.items():

@@ -16,16 +16,17 @@ from fastapi import FastAPI
 from app.core.cache.shared_rate_limit import SharedAttemptLimiter
 from app.core.cache.store import Cache
 from app.core.errors import TooManyAttempts
-from app.core.security.rate_limit import AttemptLimiter
+from app.core.security.rate_limit import AttemptLimit, AttemptLimiter
 from app.main import create_app
 from tests.client import serve
 from tests.settings import make_settings
 
-BOUNDS = {
-    "sign_in_attempts_per_email": 1,
-    "sign_in_attempts_per_ip": 3,
-    "sign_in_window_seconds": 60,
-}
+WINDOW = {"attempt_window_seconds": 60}
+
+
+def limits(ip: str, email: str) -> tuple[AttemptLimit, AttemptLimit]:
+    """Return limits of three attempts for an IP address and one for an e-mail."""
+    return AttemptLimit(ip, 3, "release"), AttemptLimit(email, 1, "reset")
 
 
 def limiter(app: FastAPI) -> SharedAttemptLimiter:
@@ -37,7 +38,7 @@ def limiter(app: FastAPI) -> SharedAttemptLimiter:
 @pytest.fixture
 async def limiters(lasting_url: str) -> AsyncIterator[list[SharedAttemptLimiter]]:
     """Serve two applications, and return the limiter of each."""
-    settings = make_settings(lasting_url, **BOUNDS)
+    settings = make_settings(lasting_url, **WINDOW)
     apps = create_app(settings), create_app(settings)
     async with serve(apps[0]), serve(apps[1]):
         yield [limiter(app) for app in apps]
@@ -45,48 +46,54 @@ async def limiters(lasting_url: str) -> AsyncIterator[list[SharedAttemptLimiter]
 
 async def test_processes_share_their_counts(limiters: list[SharedAttemptLimiter]) -> None:
     for number, email in enumerate(("ann", "bob", "cid")):
-        await limiters[number % 2].count("here", email)
+        await limiters[number % 2].count(*limits("here", email))
     with pytest.raises(TooManyAttempts) as raised:
-        await limiters[1].count("there", "ann")
+        await limiters[1].count(*limits("there", "ann"))
     assert raised.value.retry_after_seconds in range(40, 61)
     with pytest.raises(TooManyAttempts):
-        await limiters[1].count("here", "dan")
-    await limiters[1].count("there", "dan")
+        await limiters[1].count(*limits("here", "dan"))
+    await limiters[1].count(*limits("there", "dan"))
 
 
 async def test_window_expires(limiters: list[SharedAttemptLimiter]) -> None:
-    await limiters[0].count("here", "ann")
+    await limiters[0].count(*limits("here", "ann"))
     redis = limiters[0]._server.client
-    for key in await redis.keys(f"{limiters[0]._server.settings.cache_prefix}:attempts:*"):
+    for key in await redis.keys(f"{limiters[0].settings.cache_prefix}:attempts:*"):
         left_milliseconds = await redis.pttl(key)
         assert 40_000 < left_milliseconds <= 60_000
         await redis.pexpire(key, 1)
     await sleep(0.01)
-    await limiters[1].count("here", "ann")
+    await limiters[1].count(*limits("here", "ann"))
 
 
 async def test_successful_attempts_do_not_count(limiters: list[SharedAttemptLimiter]) -> None:
     for number in range(10):
-        await limiters[number % 2].count("here", "ann")
-        await limiters[number % 2].forgive("here", "ann")
+        await limiters[number % 2].count(*limits("here", "ann"))
+        await limiters[number % 2].succeed(*limits("here", "ann"))
     for email in ("bob", "cid", "dan"):
-        await limiters[0].count("here", email)
+        await limiters[0].count(*limits("here", email))
     with pytest.raises(TooManyAttempts):
-        await limiters[0].count("here", "eve")
+        await limiters[0].count(*limits("here", "eve"))
+
+
+async def test_released_attempts_do_not_count(limiters: list[SharedAttemptLimiter]) -> None:
+    for number in range(10):
+        await limiters[number % 2].count(*limits("here", "ann"))
+        await limiters[number % 2].release(*limits("here", "ann"))
 
 
 async def test_each_process_counts_alone_without_redis(lasting_url: str) -> None:
-    app = create_app(make_settings(lasting_url, redis_url="redis://127.0.0.1:1/0", **BOUNDS))
+    app = create_app(make_settings(lasting_url, redis_url="redis://127.0.0.1:1/0", **WINDOW))
     async with serve(app):
-        await limiter(app).count("here", "ann")
+        await limiter(app).count(*limits("here", "ann"))
         with pytest.raises(TooManyAttempts):
-            await limiter(app).count("here", "ann")
-        await limiter(app).forgive("here", "ann")
-        await limiter(app).count("here", "ann")
+            await limiter(app).count(*limits("here", "ann"))
+        await limiter(app).succeed(*limits("here", "ann"))
+        await limiter(app).count(*limits("here", "ann"))
 
 
 async def test_redis_keys_hide_emails_and_ips(limiters: list[SharedAttemptLimiter]) -> None:
-    await limiters[0].count("198.51.100.7", "ann@example.com")
+    await limiters[0].count(*limits("198.51.100.7", "ann@example.com"))
     server = limiters[0]._server
     keys = await server.client.keys(f"{server.settings.cache_prefix}:attempts:*")
     assert len(keys) == 2

@@ -1,6 +1,7 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
 """Health checks: /livez and /readyz."""
 
+import pytest
 from anyio import sleep_forever
 from fastapi import FastAPI
 
@@ -38,6 +39,12 @@ async def test_a_running_service_is_alive_and_ready(client: Client) -> None:
     assert ready.json()["status"] == "ready"
     assert ready.json()["resources"]["database"] == "up"
     assert set(ready.json()["resources"].values()) == {"up"}
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+async def test_probes_may_use_head(client: Client, path: str) -> None:
+    response = await client.head(path)
+    assert response.status_code == 200
 
 
 async def test_ready_while_an_optional_resource_is_down(client: Client, app: FastAPI) -> None:

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from app.core.bulkhead import Bulkhead
 from app.core.security.passwords import Passwords
+from app.core.security.rate_limit import AttemptLimit, AttemptLimiter
 from app.settings_parts.security import DEVELOPMENT_SECRET
 from tests.accounts import PASSWORD, Account
 from tests.client import Client
@@ -51,13 +52,22 @@ async def test_sign_in_normalizes_the_email(client: Client) -> None:
 
 @pytest.mark.parametrize("settings", [{"sign_in_attempts_per_ip": 1}], indirect=True)
 async def test_rate_limited_attempts_do_not_wait_for_a_hash(client: Client, app: FastAPI) -> None:
+    form = {"username": "ann@example.com", "password": PASSWORD}
+    failed = await client.post("/api/v1/auth/token", data=form)
     app.state.components[Passwords].bulkhead = Bulkhead(0, 0.01)
-    statuses = []
-    for _ in range(2):
-        form = {"username": "ann@example.com", "password": PASSWORD}
-        response = await client.post("/api/v1/auth/token", data=form)
-        statuses.append(response.status_code)
-    assert statuses == [503, 429]
+    limited = await client.post("/api/v1/auth/token", data=form)
+    assert (failed.status_code, limited.status_code) == (401, 429)
+
+
+@pytest.mark.parametrize("settings", [{"sign_in_attempts_per_email_and_ip": 1}], indirect=True)
+async def test_an_overload_is_no_failed_attempt(client: Client, app: FastAPI, ann: Account) -> None:
+    passwords = app.state.components[Passwords]
+    slots, passwords.bulkhead = passwords.bulkhead, Bulkhead(0, 0.01)
+    form = {"username": ann.email, "password": PASSWORD}
+    overloaded = await client.post("/api/v1/auth/token", data=form)
+    passwords.bulkhead = slots
+    signed_in = await client.post("/api/v1/auth/token", data=form)
+    assert (overloaded.status_code, signed_in.status_code) == (503, 200)
 
 
 async def test_wrong_password_and_unknown_email_look_the_same(client: Client, ann: Account) -> None:
@@ -120,6 +130,19 @@ async def test_failed_attempts_are_limited_per_email(client: Client, ann: Accoun
     assert statuses == [401] * 10 + [429] * 2
     assert refused.status_code == 429
     assert 0 < int(refused.headers["Retry-After"]) <= 300
+
+
+async def test_guesses_elsewhere_do_not_lock_the_owner_out(
+    client: Client, app: FastAPI, ann: Account
+) -> None:
+    limiter, settings = app.state.components[AttemptLimiter], app.state.settings
+    elsewhere = f"sign-in 198.51.100.7 {ann.email}"
+    for _ in range(settings.sign_in_attempts_per_email_and_ip):
+        limiter.count(AttemptLimit(elsewhere, 10, "reset"))
+        limiter.count(AttemptLimit(f"sign-in {ann.email}", 100, "reset"))
+    form = {"username": ann.email, "password": PASSWORD}
+    response = await client.post("/api/v1/auth/token", data=form)
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("settings", [{"sign_in_attempts_per_ip": 3}], indirect=True)

@@ -84,10 +84,20 @@ async def test_a_stale_if_match_is_refused(client: Client, ann: Account) -> None
     assert read.json()["name"] == "Anna"
 
 
-async def test_null_values_change_nothing(client: Client, ann: Account) -> None:
-    change = {"name": None, "email": None, "password": None}
-    response = await client.patch("/api/v1/users/me", json=change, headers=ann.headers)
-    assert (response.json()["name"], response.json()["email"]) == ("Ann", ann.email)
+@pytest.mark.parametrize("field", ["name", "email", "password"])
+async def test_null_is_refused(client: Client, ann: Account, field: str) -> None:
+    response = await client.patch("/api/v1/users/me", json={field: None}, headers=ann.headers)
+    assert response.status_code == 422
+    assert [error["location"] for error in response.json()["errors"]] == [f"body.{field}"]
+
+
+@pytest.mark.parametrize("settings", [{"sign_ups_per_ip": 2}], indirect=True)
+async def test_sign_ups_are_limited_per_ip(client: Client) -> None:
+    statuses = []
+    for form in (FORM, FORM, FORM | {"email": "bob@example.com"}, FORM | {"name": ""}):
+        response = await client.post("/api/v1/users", json=form)
+        statuses.append(response.status_code)
+    assert statuses == [201, 409, 429, 422]
 
 
 async def test_an_email_cannot_be_changed_to_one_that_is_taken(
@@ -163,7 +173,8 @@ async def test_a_forged_cursor_is_refused(client: Client, ann: Account, cursor: 
 async def test_only_requests_with_a_password_wait_for_a_hash_slot(
     client: Client, app: FastAPI, ann: Account
 ) -> None:
-    app.state.components[Passwords].bulkhead = Bulkhead(0, 0.01)
+    passwords = app.state.components[Passwords]
+    passwords.bulkhead = passwords.new_bulkhead = Bulkhead(0, 0.01)
     credentials = {"username": ann.email, "password": PASSWORD}
     changed = []
     for change in ({"name": "Anna"}, {"password": PASSWORD}):
@@ -174,6 +185,14 @@ async def test_only_requests_with_a_password_wait_for_a_hash_slot(
     assert changed == [200, 503]
     assert (created.status_code, token.status_code) == (503, 503)
     assert token.headers["Retry-After"] == "1"
+
+
+async def test_sign_ups_do_not_delay_sign_ins(client: Client, app: FastAPI, ann: Account) -> None:
+    app.state.components[Passwords].new_bulkhead = Bulkhead(0, 0.01)
+    created = await client.post("/api/v1/users", json=FORM)
+    credentials = {"username": ann.email, "password": PASSWORD}
+    token = await client.post("/api/v1/auth/token", data=credentials)
+    assert (created.status_code, token.status_code) == (503, 200)
 
 
 # {% endcall %}

@@ -36,7 +36,7 @@ def test_no_string_contains_code(template: Path) -> None:
 def test_a_service_stays_small(render: Callable[[Answers], Project]) -> None:
     """Hold the lines of the default service, which its team reads and owns."""
     files = render({}).files()
-    for folder, limit in (("app", 2_720), ("scripts", 500)):
+    for folder, limit in (("app", 2_850), ("scripts", 500)):
         python = [name for name in files if name.startswith(f"{folder}/") and name.endswith(".py")]
         lines = sum(len(files[name].splitlines()) for name in python)
         log.info("%d lines in %s/ of the default service", lines, folder)

@@ -73,8 +73,10 @@ def test_prompts_fit_into_80_columns(tmp_path: Path, question: str, limit: int) 
 
 def test_figures_count_prose_and_no_code(tmp_path: Path) -> None:
     (tmp_path / "module.py").write_text('def it():\n    """The one."""\n    what = 1  # It is.\n')
-    (tmp_path / "README.md").write_text("What is `it`?\n\n    it = what\n\n```sh\nit\n```\n")
-    assert Figures.of(tmp_path) == Figures(functions=1, without_verb=1, words=6, its=1, whats=1)
+    (tmp_path / "README.md").write_text(
+        "What is `it`?\n\n    it = what\n\n```sh\nit\n```\nThe end.\n"
+    )
+    assert Figures.of(tmp_path) == Figures(functions=1, without_verb=1, words=8, its=1, whats=1)
 
 
 def test_prose_is_plain(template: Path, render: Callable[[Answers], Project]) -> None:

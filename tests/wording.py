@@ -158,8 +158,8 @@ def _blocks(path: Path, comments: list[tuple[int, str]]) -> Iterator[Text]:
 
 def _without_code(markdown: str) -> str:
     """Return the prose of a document: no code, tables' figures, links' targets or tags."""
+    markdown = re.sub(r"^```.*?^```$", "", markdown, flags=re.MULTILINE | re.DOTALL)
     for pattern in (
-        r"^```.*?^```$",
         r"^# \{%.*$",
         r"^(    |\t).*$",
         r"\{\{.*?\}\}",
@@ -167,7 +167,7 @@ def _without_code(markdown: str) -> str:
         r"`[^`\n]*`",
         r"\]\([^)]*\)",
     ):
-        markdown = re.sub(pattern, "", markdown, flags=re.MULTILINE | re.DOTALL)
+        markdown = re.sub(pattern, "", markdown, flags=re.MULTILINE)
     return markdown
 
 

@@ -197,7 +197,7 @@ class RedisServer(Resource):
         if self._pending_deletes:
             await self._probe()
         if self._pending_deletes:
-            log.warning("redis_not_told", keys=len(self._pending_deletes))
+            log.warning("redis_deletes_not_sent", keys=len(self._pending_deletes))
         await self.client.aclose()
 # {% endcall %}
 

@@ -216,7 +216,7 @@ class ProcessPool(JobRunner):
             except ClaimLost:
                 log.info("job_lease_lost")
             except Exception:
-                log.exception("job_not_ended")
+                log.exception("job_result_not_stored")
             finally:
                 self._idle.append(slot)
                 self._woken.set()

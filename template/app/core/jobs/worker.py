@@ -166,7 +166,7 @@ class _Heartbeat:
             try:
                 self._lost = not self._worker.apply(change) or late
             except SQLAlchemyError as error:
-                log.warning("job_not_kept", error=str(error))
+                log.warning("job_lease_not_renewed", error=str(error))
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

@@ -182,7 +182,7 @@ def test_edits_in_renamed_functions_follow_them(repository: Path, tmp_path: Path
     service = made(repository, tmp_path / "service", tag, FULLEST)
     git(service.folder, "init", "--quiet")
     edits = {
-        "limiter.py": ("    def take_back(", "security/rate_limit.py"),
+        "cache.py": ("    async def drop(", "cache/store.py"),
         "repository.py": ("    async def lock(", "database/repository.py"),
         "bulkhead.py": ("    async def place(", "bulkhead.py"),
     }

@@ -22,11 +22,11 @@ async def limit_sign_in(
 ) -> AsyncIterator[None]:
     """Refuse too many attempts before any of them costs a hash; raises TooManyAttempts."""
     email, settings = form.username, limiter.settings
-    # The tight limit is by both, so that nobody else can lock the owner of an e-mail out.
+    # The tight limit is by both, and first: attempts beyond it must not lock the owner out.
     async with limiter.attempt(
-        AttemptLimit(f"sign-in {ip}", settings.sign_in_attempts_per_ip, "release"),
-        AttemptLimit(f"sign-in {email}", settings.sign_in_attempts_per_email, "reset"),
         AttemptLimit(f"sign-in {ip} {email}", settings.sign_in_attempts_per_email_and_ip, "reset"),
+        AttemptLimit(f"sign-in {email}", settings.sign_in_attempts_per_email, "reset"),
+        AttemptLimit(f"sign-in {ip}", settings.sign_in_attempts_per_ip, "release"),
     ):
         yield
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 import jwt
 import pytest
 from fastapi import FastAPI
+from starlette.datastructures import Address
 
 from app.core.bulkhead import Bulkhead
 from app.core.security.passwords import Passwords
@@ -17,6 +18,8 @@ from app.core.security.rate_limit import AttemptLimit, AttemptLimiter
 from app.settings_parts.security import DEVELOPMENT_SECRET
 from tests.accounts import PASSWORD, Account
 from tests.client import Client
+
+OTHER_CLIENT = Address("198.51.100.7", 0)
 
 
 def claims(**changed: Any) -> dict[str, Any]:
@@ -140,6 +143,26 @@ async def test_guesses_elsewhere_do_not_lock_the_owner_out(
     for _ in range(settings.sign_in_attempts_per_email_and_ip):
         limiter.count(AttemptLimit(elsewhere, 10, "reset"))
         limiter.count(AttemptLimit(f"sign-in {ann.email}", 100, "reset"))
+    form = {"username": ann.email, "password": PASSWORD}
+    response = await client.post("/api/v1/auth/token", data=form)
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"sign_in_attempts_per_email_and_ip": 1, "sign_in_attempts_per_email": 3}],
+    indirect=True,
+)
+async def test_refused_guesses_do_not_lock_the_owner_out(
+    client: Client, ann: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statuses = []
+    for _ in range(5):
+        form = {"username": ann.email, "password": "wrong password"}
+        response = await client.post("/api/v1/auth/token", data=form)
+        statuses.append(response.status_code)
+    assert statuses == [401, 429, 429, 429, 429]
+    monkeypatch.setattr("starlette.requests.HTTPConnection.client", OTHER_CLIENT)
     form = {"username": ann.email, "password": PASSWORD}
     response = await client.post("/api/v1/auth/token", data=form)
     assert response.status_code == 200

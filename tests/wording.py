@@ -35,8 +35,8 @@ KEPT = {("conftest.py", "ann"), ("conftest.py", "bob")}
 # Longest lines of a question in a terminal of 80 columns: the question, its consequence, a choice.
 MAX_QUESTION, MAX_CONSEQUENCE, MAX_CHOICE = 70, 77, 75
 
-# Comments for programs, and tags of Jinja.
-_FOR_PROGRAMS = re.compile(r"\s*(noqa|type:|\{%|!|hadolint|syntax=|ruff:|shellcheck)")
+# Rules that ruff ignores, the line that names an interpreter, and tags of Jinja.
+_FOR_PROGRAMS = re.compile(r"\s*noqa: |!/| \{%")
 _WORD = re.compile(r"[A-Za-z]+(?:['’][a-z]+)?")
 
 

@@ -16,7 +16,7 @@ class SecuritySettings(CommonSettings):
 
     secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     access_token_seconds: int = Field(default=1_800, ge=60, le=86_400)
-    # OWASP and argon2 recommend this; each hash that is being computed holds this much memory.
+    # RFC 9106 recommends this where memory is limited; each running hash holds this much.
     password_hash_memory_kib: int = Field(default=65_536, ge=32)
     password_hash_concurrency: int = Field(default=4, ge=1)
     password_hash_wait_seconds: float = Field(default=5, gt=0)

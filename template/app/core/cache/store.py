@@ -1,5 +1,5 @@
 # {% from "includes/unasync.jinja" import unasync with context %}
-"""Cache of responses: reads without the database, never older than the last commit.
+"""Cache of responses: reads without the database, as fresh as the last commit while Redis works.
 
 A key is absent, or holds a lease, or holds a response. The request that finds a key absent takes
 the lease and loads the row; the others wait for the response. A write deletes the keys of its rows

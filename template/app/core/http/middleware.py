@@ -47,7 +47,7 @@ class RequestMiddleware:
             await self.app(scope, receive, _without_traceback(send))
             return
         request_log = _RequestLog(scope, send, self.headers)
-        if not self.warned and _is_forwarded_by_a_stranger(scope):
+        if not self.warned and _is_forwarded_by_untrusted_peer(scope):
             self.warned = True
             log.warning(
                 "forwarding_header_ignored",
@@ -73,7 +73,7 @@ class _RequestLog:
 
     def __init__(self, scope: Scope, send: Send, headers: dict[str, str]) -> None:
         self.scope = scope
-        # A mounted application replaces scope["app"] by itself.
+        # scope["app"] is another application once a mounted one has served the request.
         self._state = scope["app"].state
         self.started = perf_counter()
         self.status = 0
@@ -111,7 +111,7 @@ class _RequestLog:
         )
 
 
-def _is_forwarded_by_a_stranger(scope: Scope) -> bool:
+def _is_forwarded_by_untrusted_peer(scope: Scope) -> bool:
     # uvicorn replaces the client of a trusted proxy, and sets the port to 0.
     client = scope.get("client")
     return bool(client and client[1] and "x-forwarded-for" in Headers(scope=scope))
